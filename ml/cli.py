@@ -1,0 +1,71 @@
+"""The console script `mlops`: which command lives where, and how errors end it."""
+
+import importlib
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from ml.errors import MlopsError
+
+__all__ = ["main"]
+
+# Imported only when a command runs: `mlops --help` must answer at once.
+COMMANDS = {
+    "data": "ml.data.command:data",
+    "train": "ml.training.command:train",
+    "release": "ml.release.command:release",
+    "predict": "ml.serving.command:predict",
+    "serve": "ml.serving.command:serve",
+    "monitor": "ml.monitoring.command:monitor",
+}
+SUMMARIES = {
+    "data": "Check data files and write a report that a person can read.",
+    "train": "Train, compare and evaluate the candidates; log everything to MLflow.",
+    "release": "Gate the best candidate, bundle it, and pin its digest in the stack file.",
+    "predict": "Ask a running endpoint for a prediction.",
+    "serve": "Run the model server.",
+    "monitor": "Run the monitor.",
+}
+PLUGINS = "mlops.commands"  # entry point group; infra adds its commands to it
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(plugin.name for plugin in entry_points(group=PLUGINS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if target := COMMANDS.get(cmd_name):
+            module, attribute = target.split(":")
+            return getattr(importlib.import_module(module), attribute)
+        for plugin in entry_points(group=PLUGINS, name=cmd_name):
+            return plugin.load()
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = list(SUMMARIES.items())
+        rows += [(plugin.name, plugin.load().get_short_help_str()) for plugin in entry_points(group=PLUGINS)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mlops-reference", prog_name="mlops")
+def mlops() -> None:
+    """The life of a model, from data to retirement.
+
+    Exit codes: 0 done, 1 failed, 2 wrong input or usage, 3 a release was refused.
+
+    Example: mlops train --stack local-dev
+    """
+
+
+def main() -> None:
+    """Run the command line; an MlopsError is printed as a sentence, never as a traceback."""
+    try:
+        mlops()
+    except MlopsError as error:
+        click.echo(f"mlops: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,78 @@
+"""The manifest: what a release is made of, how good it is, and which gates it passed."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Gate", "GroupRates", "Manifest", "MetricResult"]
+
+Digest = str  # "sha256:" and 64 hexadecimal digits
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MetricResult(_Frozen):
+    """A metric of the model beside the baseline's, with the bootstrap interval of their difference."""
+
+    name: str
+    value: float
+    baseline: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+
+
+class Gate(_Frozen):
+    """One gate: what was measured, what was demanded, and how it ended."""
+
+    name: str
+    measured: float
+    demanded: str
+    result: Literal["passed", "failed", "waived"]
+    waiver_expires: datetime | None = None
+
+
+class GroupRates(_Frozen):
+    """The rates of one group of a protected attribute on the test set; `judged` is False for groups too small."""
+
+    attribute: str
+    group: str
+    rows: int
+    rates: dict[str, float]
+    judged: bool
+
+
+class Manifest(_Frozen):
+    """Everything a release claims; its canonical JSON is hashed into the release's digest.
+
+    `files` names every other file of the bundle with its digest, and `bundle_digest` is the digest of that
+    listing: the same inputs give the same `bundle_digest`, while the release's digest also covers who and when.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    version: str
+    created_at: datetime
+    created_by: str
+    bundle_digest: Digest = Field(pattern=DIGEST_PATTERN)
+    files: dict[str, Digest]
+    data: dict[str, Digest]
+    code_commit: str
+    code_modified: bool
+    problem_digest: Digest = Field(pattern=DIGEST_PATTERN)
+    image_digest: Digest | None = None
+    candidate: str
+    parameters: dict[str, str | int | float | bool | None]
+    decision_threshold: float
+    metrics: tuple[MetricResult, ...]
+    gates: tuple[Gate, ...]
+    fairness: tuple[GroupRates, ...]
+    tracking_run: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed or is waived."""
+        return all(gate.result != "failed" for gate in self.gates)
