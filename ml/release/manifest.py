@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Gate", "GroupRates", "Manifest", "MetricResult"]
+__all__ = ["DIGEST_PATTERN", "Gate", "GroupRates", "Manifest", "MetricResult"]
 
 Digest = str  # "sha256:" and 64 hexadecimal digits
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
@@ -26,11 +26,12 @@ class MetricResult(_Frozen):
 
 
 class Gate(_Frozen):
-    """One gate: what was measured, what was demanded, and how it ended."""
+    """One gate: what was measured, what was demanded, by how much it was missed (0 when met), and how it ended."""
 
     name: str
     measured: float
     demanded: str
+    missed_by: float = 0.0
     result: Literal["passed", "failed", "waived"]
     waiver_expires: datetime | None = None
 
