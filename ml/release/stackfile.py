@@ -1,0 +1,199 @@
+"""The one line of a stack file that `mlops` writes: which release the stack pins."""
+
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final, cast
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+
+from ml.errors import InputRefused
+from ml.release.bundle import key_of
+
+__all__ = ["RELEASE_KEY", "pin", "pinned", "project_root", "stack_file", "unpin"]
+
+PROJECT_FILE: Final = "Pulumi.yaml"
+CONFIG_KEY: Final = "config"
+RELEASE_KEY: Final = "mlops:release"
+
+_Edit = tuple[int, int, str]  # replace the text from one index to another
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder, from `start` (the working directory) upwards, that holds a Pulumi.yaml."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    raise InputRefused(f"There is no {PROJECT_FILE} in {start} or above it. Run this inside the project's checkout.")
+
+
+def stack_file(stack: str, root: Path | None = None) -> Path:
+    """The file of a stack of the project; InputRefused when the stack has none."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", stack):
+        raise InputRefused(f"{stack!r} is no stack's name. A stack is called like `local-dev`.")
+    root = root or project_root()
+    settings = yaml.safe_load((root / PROJECT_FILE).read_text(encoding="utf-8")) or {}
+    file = root / settings.get("stackConfigDir", ".") / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        raise InputRefused(
+            f"The stack {stack!r} has no file {file}. Copy one of its neighbours, or name another stack."
+        )
+    return file
+
+
+def pinned(file: Path) -> str | None:
+    """The digest that a stack file pins, None when it pins none."""
+    value = _entry(_Document(file))
+    return value[1].value if value and isinstance(value[1], ScalarNode) and value[1].value else None
+
+
+def pin(file: Path, digest: str) -> None:
+    """Pin a release; every other byte of the file stays as it is."""
+    key_of(digest)
+    document = _Document(file)
+    document.apply(_pinning(document, digest), expected=digest)
+
+
+def unpin(file: Path) -> None:
+    """Take the pin's line out; nothing happens when there is none."""
+    document = _Document(file)
+    if entry := _entry(document):
+        start = document.text.rfind("\n", 0, entry[0].start_mark.index) + 1
+        end = document.line_end(entry[1].end_mark.index)
+        document.apply((start, end, ""), expected=None)
+
+
+class _Document:
+    """A stack file's text and where the things in it stand."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file.resolve()
+        try:
+            self.text = self.file.read_bytes().decode("utf-8")
+        except OSError as error:
+            raise InputRefused(f"The stack file {file} can't be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise InputRefused(f"The stack file {file} is not UTF-8: byte {error.start}.") from error
+        self.newline = "\r\n" if "\r\n" in self.text else "\n"
+        self.root = self._compose(self.text)
+
+    def _compose(self, text: str) -> MappingNode | None:
+        try:
+            node = cast(Node | None, YAML(typ="rt", pure=True).compose(text))
+        except YAMLError as error:
+            raise InputRefused(f"The stack file {self.file} is not YAML: {error}") from error
+        if node is None or (isinstance(node, ScalarNode) and not node.value):
+            return None
+        if not isinstance(node, MappingNode):
+            raise self.unusual("its top level is not a mapping")
+        return node
+
+    def unusual(self, why: str) -> InputRefused:
+        return InputRefused(
+            f"The stack file {self.file} can't be edited: {why}. Write it as `{CONFIG_KEY}:` with one key a line."
+        )
+
+    def find(self, mapping: MappingNode, key: str) -> tuple[ScalarNode, Node] | None:
+        found = [(k, v) for k, v in mapping.value if isinstance(k, ScalarNode) and k.value == key]
+        if len(found) > 1:
+            raise self.unusual(f"{key} stands in it {len(found)} times")
+        return found[0] if found else None
+
+    def line_end(self, index: int) -> int:
+        """Where the line of `index` ends, its newline included."""
+        newline = self.text.find("\n", index)
+        return len(self.text) if newline < 0 else newline + 1
+
+    def line_after(self, index: int, line: str) -> _Edit:
+        """The edit that puts `line` after the line of `index`."""
+        end = self.line_end(index)
+        before = "" if end == 0 or self.text[end - 1] == "\n" else self.newline
+        return end, end, f"{before}{line}{self.newline}"
+
+    def apply(self, edit: _Edit, expected: str | None) -> None:
+        """Write the edited text as a whole, after it was read back and says what it should."""
+        start, end, new = edit
+        text = self.text[:start] + new + self.text[end:]
+        written = _Document.__new__(_Document)
+        written.file, written.text, written.newline, written.root = self.file, text, self.newline, self._compose(text)
+        entry = _entry(written)
+        if (entry[1].value if entry else None) != expected:
+            raise self.unusual("its layout is not understood")
+        if text != self.text:
+            _replace(self.file, text.encode())
+
+
+def _entry(document: _Document) -> tuple[ScalarNode, Node] | None:
+    config = document.find(document.root, CONFIG_KEY) if document.root else None
+    if config is None or not isinstance(config[1], MappingNode):
+        return None
+    entry = document.find(config[1], RELEASE_KEY)
+    if entry and entry[1].start_mark.index < entry[0].end_mark.index:
+        raise document.unusual(f"{RELEASE_KEY} repeats another value")  # an alias: editing it would change both
+    return entry
+
+
+def _pinning(document: _Document, digest: str) -> _Edit:
+    line = f"{RELEASE_KEY}: {digest}"
+    if entry := _entry(document):
+        return _span(document, entry, digest)
+    config = document.find(document.root, CONFIG_KEY) if document.root else None
+    if config is None:
+        if document.root is not None and document.root.flow_style:
+            raise document.unusual("it is written with braces")
+        return document.line_after(len(document.text), f"{CONFIG_KEY}:{document.newline}  {line}")
+    key, value = config
+    if isinstance(value, ScalarNode) and value.tag.endswith(":null"):
+        if value.start_mark.index != value.end_mark.index:
+            raise document.unusual(f"{CONFIG_KEY} is {value.value!r}")
+        return document.line_after(key.end_mark.index, f"{' ' * (key.start_mark.column + 2)}{line}")
+    if not isinstance(value, MappingNode):
+        raise document.unusual(f"{CONFIG_KEY} is not a mapping")
+    if value.flow_style:
+        if value.value:
+            raise document.unusual(f"{CONFIG_KEY} is written with braces")
+        indented = f"{document.newline}{' ' * (key.start_mark.column + 2)}{line}"
+        return key.end_mark.index + 1, value.end_mark.index, indented
+    return _beside(document, value, line)
+
+
+def _beside(document: _Document, config: MappingNode, line: str) -> _Edit:
+    """After the last key that has a value of one line, so that the comments above a key stay with it."""
+    entries = cast(list[tuple[Node, Node]], config.value)
+    indented = f"{' ' * entries[0][0].start_mark.column}{line}"
+    for key, value in reversed(entries):
+        one_line = key.start_mark.line == value.start_mark.line == value.end_mark.line
+        if one_line and isinstance(value, ScalarNode) and value.style not in ("|", ">") and value.value:
+            return document.line_after(value.end_mark.index, indented)
+    start = document.text.rfind("\n", 0, entries[0][0].start_mark.index) + 1
+    return start, start, f"{indented}{document.newline}"
+
+
+def _span(document: _Document, entry: tuple[ScalarNode, Node], digest: str) -> _Edit:
+    key, value = entry
+    if value.start_mark.index == value.end_mark.index:  # `mlops:release:` with nothing after it
+        colon = document.text.index(":", key.end_mark.index) + 1
+        return colon, colon, f" {digest}"
+    if value.end_mark.line != value.start_mark.line:
+        raise document.unusual(f"{RELEASE_KEY} is not one line")
+    return value.start_mark.index, value.end_mark.index, digest
+
+
+def _replace(file: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(stat.S_IMODE(file.stat().st_mode))
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
