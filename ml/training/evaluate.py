@@ -1,0 +1,67 @@
+"""Evaluate the chosen candidate on the test set, once, beside the baseline rule."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ml.data.leakage import single_feature_roc_auc
+from ml.problem import Problem
+from ml.release.manifest import MetricResult
+from ml.training.candidates import Candidate, scores_of
+from ml.training.evaluation import Evaluation
+from ml.training.fairness import group_rates
+from ml.training.features import inputs, positives
+from ml.training.metrics import METRICS, ScoredRows, difference_intervals
+from ml.training.provenance import code_state, environment, problem_digest
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    problem: Problem,
+    chosen: Candidate,
+    baseline: Candidate,
+    *,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    data: dict[str, str],
+    root: Path,
+) -> Evaluation:
+    """Measure everything that the gates judge; `data` maps a dataset's name to its digest."""
+    features, positive = inputs(problem, test), positives(problem, test)
+    scores = scores_of(chosen.model, features)
+    ours = ScoredRows(positive, scores, chosen.threshold.chosen, problem.costs)
+    theirs = ScoredRows(positive, scores_of(baseline.model, features), baseline.threshold.chosen, problem.costs)
+    commit, modified = code_state(root)
+    return Evaluation(
+        candidate=chosen.name,
+        parameters=dict(chosen.parameters),
+        decision_threshold=chosen.threshold.chosen,
+        test_rows=len(test),
+        metrics=_results(problem, ours, theirs),
+        fairness=group_rates(problem, features, positive, scores >= chosen.threshold.chosen),
+        single_feature_roc_auc=single_feature_roc_auc(problem, train),
+        data=data,
+        code_commit=commit,
+        code_modified=modified,
+        problem_digest=problem_digest(problem),
+        environment=environment(),
+    )
+
+
+def _results(problem: Problem, ours: ScoredRows, theirs: ScoredRows) -> tuple[MetricResult, ...]:
+    quality = problem.gates.quality
+    intervals = difference_intervals(
+        ours, theirs, samples=quality.bootstrap_samples, confidence=quality.confidence, seed=problem.split.seed
+    )
+    values, baseline = ours.values(), theirs.values()
+    return tuple(
+        MetricResult(
+            name=name,
+            value=values[name],
+            baseline=baseline[name],
+            difference_low=intervals[name][0],
+            difference_high=intervals[name][1],
+        )
+        for name in METRICS
+    )
