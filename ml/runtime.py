@@ -51,7 +51,11 @@ class Runtime(BaseModel):
                 f"The outputs of stack {stack!r} can't be read: this installation has no infrastructure code. "
                 f"Set {VARIABLE} to the outputs as JSON, or to a file that holds them."
             )
-        return cls.parse(providers[0].load()(stack), f"the outputs of stack {stack!r}")
+        try:
+            outputs = providers[0].load()(stack)
+        except RuntimeError as error:
+            raise RuntimeUnknown(f"The outputs of stack {stack!r} can't be read. {error}") from error
+        return cls.parse(outputs, f"the outputs of stack {stack!r}")
 
     @classmethod
     def _from_environment(cls) -> Self:

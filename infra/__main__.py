@@ -1,0 +1,20 @@
+"""The Pulumi program: configuration → blueprint → outputs."""
+
+import sys
+
+import pulumi
+from pulumi.runtime import get_config_env
+
+from infra.blueprint import compose
+from infra.config import ConfigInvalid, StackConfig
+from infra.release import PinRefused
+
+ALREADY_EXPLAINED = 32  # tells the engine that the message above is all there is to say
+
+try:
+    config = StackConfig.parse(pulumi.get_stack(), get_config_env())
+    for name, value in compose(config).items():
+        pulumi.export(name, value)
+except (ConfigInvalid, PinRefused) as error:
+    pulumi.log.error(str(error))
+    sys.exit(ALREADY_EXPLAINED)

@@ -1,0 +1,73 @@
+"""Which release the model server serves: a small file that it reads, and a running server that swaps."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+replaced_by = ("file",)
+SWAP_TIMEOUT_S = 120.0
+
+
+def refuse(_old: dict[str, Any], _new: dict[str, Any]) -> dict[str, str]:
+    """The release itself is verified by infra/release.py, for every cloud."""
+    return {}
+
+
+def create(new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """State the release; a server that runs already swaps to it."""
+    return new["file"], update(new["file"], {}, new)
+
+
+def read(identifier: str, state: dict[str, Any]) -> dict[str, Any] | None:
+    """The release that the file states."""
+    try:
+        stated = json.loads(Path(identifier).read_text(encoding="utf-8"))["release"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return state | {"release": stated, "serving": stated}
+
+
+def update(identifier: str, _old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """State the new release and have the running server swap to it; if it can't, both stay as they were."""
+    file = Path(identifier)
+    before = file.read_bytes() if file.exists() else None
+    _write(file, json.dumps({"release": new["release"]}).encode())
+    try:
+        _swap(new["url"], file.with_name("admin-token"))
+    except RuntimeError:
+        if before is not None:
+            _write(file, before)
+        raise
+    return {"serving": new["release"]}
+
+
+def delete(identifier: str, _state: dict[str, Any]) -> None:
+    """State nothing."""
+    Path(identifier).unlink(missing_ok=True)
+
+
+def _swap(url: str, token: Path) -> None:
+    """Ask the server, where one runs, to serve what the file states; it answers when it does."""
+    if not token.exists():
+        return
+    request = urllib.request.Request(  # noqa: S310 # the stack's own loopback URL
+        f"{url}/admin/reload", method="POST", headers={"Authorization": f"Bearer {token.read_text().strip()}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=SWAP_TIMEOUT_S):  # noqa: S310
+            return
+    except urllib.error.HTTPError as error:
+        detail = error.read().decode(errors="replace")
+        raise RuntimeError(f"The model server keeps the release it has: {detail}") from error
+    except urllib.error.URLError:
+        return  # no server runs: it reads the file when it starts
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(file)

@@ -1,0 +1,129 @@
+"""The platform `process`: supervised processes on this machine track experiments and serve the model."""
+
+import sys
+from typing import Any
+
+import pulumi
+
+from infra.clouds.local import _paths
+from infra.clouds.local._resource import Deployment, Program, Supervisor
+from infra.contracts import EndpointArgs, PlatformArgs, TrackingArgs
+from infra.naming import logical, physical, tags
+
+__all__ = ["Endpoint", "Platform", "Tracking", "program"]
+
+READY_TIMEOUT_S = 90.0
+QUIET_MLFLOW = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+class Platform(pulumi.ComponentResource):
+    """The supervisor that starts the environment's programs and brings back what dies."""
+
+    identifier: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:local:Platform", name, None, opts)
+        config = args.config
+        supervisor = Supervisor(
+            logical(name, "supervisor"),
+            {
+                "root": str(_paths.root(config)),
+                "identifier": physical(config.stack, "supervisor", maximum_length=64),
+                "host": args.network.host,
+                "tags": tags(config),
+            },
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.identifier = supervisor.id
+        self.register_outputs({"identifier": self.identifier})
+
+
+class Tracking(pulumi.ComponentResource):
+    """An MLflow tracking server and model registry: SQLite and an artifact folder of its own."""
+
+    uri: pulumi.Output[str]
+
+    def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:local:Tracking", name, None, opts)
+        folder, port = _paths.root(args.config) / "tracking", args.config.local.ports.tracking
+        server = program(
+            self,
+            logical(name, "server"),
+            args,
+            "tracking",
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--host", args.network.host, "--port", str(port)),
+                *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+                *("--artifacts-destination", str(folder / "artifacts"), "--workers", "1"),
+            ],
+            ready_path="/health",
+            port=port,
+            environment=QUIET_MLFLOW,
+            folders=["tracking/artifacts"],
+        )
+        self.uri = server.url
+        self.register_outputs({"uri": self.uri})
+
+
+class Endpoint(pulumi.ComponentResource):
+    """The model server. A new release is swapped in by the running server, which keeps the old one when it fails."""
+
+    url: pulumi.Output[str]
+    release: pulumi.Output[str]
+
+    def __init__(self, name: str, args: EndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:local:Endpoint", name, None, opts)
+        file, port = _paths.deployment_file(args.config), args.config.local.ports.endpoint
+        deployment = Deployment(
+            logical(name, "deployment"),
+            {"file": str(file), "release": args.release, "url": f"http://127.0.0.1:{port}"},
+            pulumi.ResourceOptions(parent=self),
+        )
+        server = program(
+            self,
+            logical(name, "server"),
+            args,
+            "endpoint",
+            [
+                *(sys.executable, "-m", "ml", "serve", "--deployment", str(file), "--store", args.store_uri),
+                *("--host", args.network.host, "--port", str(port)),
+            ],
+            ready_path="/ready",
+            port=port,
+            depends_on=deployment,
+        )
+        self.url = server.url
+        self.release = deployment.serving
+        self.register_outputs({"url": self.url, "release": self.release})
+
+
+def program(
+    parent: pulumi.Resource,
+    name: str,
+    args: Any,
+    role: str,
+    command: list[pulumi.Input[str]],
+    *,
+    ready_path: str,
+    port: int,
+    environment: dict[str, str] | None = None,
+    folders: list[str] | None = None,
+    files: dict[str, pulumi.Input[str]] | None = None,
+    depends_on: pulumi.Resource | None = None,
+) -> Program:
+    """One supervised program; ready when `ready_path` on its port answers. `files` and `folders` are below the root."""
+    return Program(
+        name,
+        {
+            "root": args.platform.identifier,
+            "name": role,
+            "command": command,
+            "environment": environment or {},
+            "folders": folders or [],
+            "files": files or {},
+            "address": pulumi.Output.concat(args.network.host, f":{port}"),
+            "ready_path": ready_path,
+            "ready_timeout_s": READY_TIMEOUT_S,
+        },
+        pulumi.ResourceOptions(parent=parent, depends_on=[depends_on] if depends_on else None),
+    )

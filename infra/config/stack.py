@@ -1,0 +1,155 @@
+"""The typed configuration of a stack, read and validated once; nothing else in infra reads Pulumi configuration."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
+
+__all__ = [
+    "NAMESPACE",
+    "Cloud",
+    "ConfigInvalid",
+    "LocalSettings",
+    "Platform",
+    "Ports",
+    "StackConfig",
+    "parse_stack_name",
+]
+
+NAMESPACE = "mlops"
+Cloud = Literal["local"]
+Platform = Literal["process"]
+PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",)}
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+class ConfigInvalid(Exception):
+    """The stack's name or configuration can't be used; the message names every key, value and remedy."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ports(_Frozen):
+    """The loopback ports of a local environment; each must be free."""
+
+    tracking: Port
+    endpoint: Port
+    monitor: Port
+    metrics: Port
+
+    @model_validator(mode="after")
+    def _are_distinct(self) -> Self:
+        ports = list(self.model_dump().values())
+        if len(set(ports)) != len(ports):
+            raise ValueError(f"two of them are the same: {ports}; give each its own")
+        return self
+
+    @classmethod
+    def from_first(cls, first: int) -> Self:
+        """Four ports in a row."""
+        return cls(tracking=first, endpoint=first + 1, monitor=first + 2, metrics=first + 3)
+
+
+class LocalSettings(_Frozen):
+    """What only the `local` cloud has: a folder, its ports, and whether Prometheus runs.
+
+    `root` is relative to the project's folder. `prometheus: null` runs it where the binary is on PATH.
+    """
+
+    root: str
+    ports: Ports
+    prometheus: bool | None = None
+
+
+class StackConfig(_Frozen):
+    """Everything that a stack's program may depend on."""
+
+    stack: str
+    cloud: Cloud
+    platform: Platform
+    environment: Environment
+    release: str | None = Field(
+        default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="The pinned release's digest"
+    )
+    owner: str = Field(
+        default="ml-platform", pattern=r"^[a-z0-9-]{1,40}$", description="The team that answers for the stack"
+    )
+    cost_centre: str = Field(default="unassigned", pattern=r"^[a-z0-9-]{1,40}$", description="Who pays for it")
+    data_class: Literal["public", "internal", "confidential", "personal"] = Field(
+        default="personal", description="The most sensitive data that it holds"
+    )
+    local: LocalSettings
+
+    @classmethod
+    def parse(cls, stack: str, values: Mapping[str, str]) -> Self:
+        """Build the configuration of `stack` from the engine's `mlops:` values (objects come as JSON text)."""
+        cloud, platform, environment = parse_stack_name(stack)
+        given = {
+            key.partition(":")[2]: _decode(value) for key, value in values.items() if key.startswith(f"{NAMESPACE}:")
+        }
+        if reserved := sorted({"stack", "cloud", "platform", "environment"} & given.keys()):
+            raise ConfigInvalid(
+                f"{NAMESPACE}:{reserved[0]} can't be set: the stack's name {stack!r} says it. Remove the key."
+            )
+        if given.get("release") == "latest":
+            raise ConfigInvalid(
+                f"{NAMESPACE}:release is 'latest' in stack {stack!r}. A release is pinned by digest, so that every "
+                "environment runs the bytes that were approved: run `mlops release`, or set sha256:<64 digits>."
+            )
+        base = {"stack": stack, "cloud": cloud, "platform": platform, "environment": ENVIRONMENTS[environment]}
+        given["local"] = _with_defaults(given.get("local"), stack, ENVIRONMENTS[environment])
+        try:
+            return cls.model_validate(base | given)
+        except ValidationError as error:
+            raise ConfigInvalid(_sentences(stack, error)) from error
+
+    def local_root(self, project: Path) -> Path:
+        """The absolute folder of a local environment."""
+        return (project / self.local.root).resolve()
+
+
+def parse_stack_name(stack: str) -> tuple[str, str, EnvironmentName]:
+    """Split `<cloud>-<platform>-<environment>`, or `local-<environment>`, into its parts."""
+    environments = "|".join(ENVIRONMENTS)
+    match = re.fullmatch(rf"(?P<cloud>[a-z]+)(-(?P<platform>[a-z]+))?-(?P<environment>{environments})", stack)
+    cloud = match["cloud"] if match else ""
+    platform = (match["platform"] if match else None) or ("process" if cloud == "local" else "")
+    if match is None or platform not in PLATFORMS.get(cloud, ()):
+        targets = ", ".join(f"{c}-{p}" if c != "local" else c for c, platforms in PLATFORMS.items() for p in platforms)
+        raise ConfigInvalid(
+            f"The stack name {stack!r} is not <target>-<environment>: the targets are {targets}, "
+            f"the environments {', '.join(ENVIRONMENTS)}. Example: local-dev."
+        )
+    return cloud, platform, match["environment"]  # pyright: ignore[reportReturnType] # the pattern lists the names
+
+
+def _with_defaults(given: Any, stack: str, environment: Environment) -> Any:
+    if given is not None and not isinstance(given, dict):
+        return given  # pydantic says what is wrong with it
+    settings: dict[str, Any] = {"root": f".mlops/{stack}"} | (given or {})
+    ports = Ports.from_first(environment.first_port).model_dump()
+    if isinstance(settings.get("ports", {}), dict):
+        settings["ports"] = ports | settings.get("ports", {})
+    return settings
+
+
+def _decode(value: str) -> Any:
+    return json.loads(value) if value[:1] in ("{", "[") else value
+
+
+def _sentences(stack: str, error: ValidationError) -> str:
+    lines: list[str] = []
+    for problem in error.errors():
+        key = f"{NAMESPACE}:{'.'.join(str(part) for part in problem['loc'])}"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key} is not a known key. Remove it, or see stacks/schema.json for the keys there are.")
+        else:
+            lines.append(f"{key} is {problem['input']!r}: {problem['msg']}. See stacks/schema.json.")
+    return f"The configuration of stack {stack!r} (stacks/Pulumi.{stack}.yaml) can't be used:\n  " + "\n  ".join(lines)

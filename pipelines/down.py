@@ -1,0 +1,63 @@
+"""`make down`: end an environment, and its data if that is wished."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from infra.config import StackConfig
+
+from infra.engine.environ import engine_environment
+from infra.engine.install import EngineMissing, install
+from ml.release.stackfile import remove_key, stack_file, unpin
+from pipelines._steps import PROJECT, StepFailed, environment_exists, run, say
+
+__all__ = ["destroy"]
+
+
+@click.command()
+@click.option("--stack", default="local-dev", show_default=True, help="A stack of the local cloud.")
+@click.option("--yes", is_flag=True, help="Delete the environment's data without asking.")
+def down(stack: str, yes: bool) -> None:
+    """Destroy an environment on this laptop; no process stays behind. Data is deleted only if you agree.
+
+    Example: python -m pipelines.down --stack local-dev --yes
+    """
+    try:
+        environment = engine_environment(install(say))
+        if environment_exists(stack, environment):
+            destroy(stack, environment)
+        else:
+            say(f"there is no stack {stack}")
+        folder = StackConfig.parse(stack, {}).local_root(PROJECT)
+        if folder.exists() and (yes or _agrees(folder)):
+            _forget(stack, folder, environment)
+    except (StepFailed, EngineMissing) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def destroy(stack: str, environment: Mapping[str, str]) -> None:
+    """End every process and resource of the stack; its data stays."""
+    run(["pulumi", "destroy", "--yes", "--skip-preview", "--stack", stack], environment)
+
+
+def _agrees(folder: Path) -> bool:
+    if not sys.stdin.isatty():
+        say(f"the data in {folder} stays; `make down YES=1` deletes it")
+        return False
+    return click.confirm(f"Delete the data in {folder} (runs, bundles, logs)?", default=False)
+
+
+def _forget(stack: str, folder: Path, environment: Mapping[str, str]) -> None:
+    shutil.rmtree(folder)
+    if environment_exists(stack, environment):
+        run(["pulumi", "stack", "rm", "--yes", "--preserve-config", stack], environment)
+    file = stack_file(stack, PROJECT)
+    unpin(file)
+    remove_key(file, "encryptionsalt")
+    say(f"deleted {folder}; the stack file is as it was")
+
+
+if __name__ == "__main__":
+    down()

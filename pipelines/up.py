@@ -1,0 +1,91 @@
+"""`make up`: from nothing to a served model, with the commands that a person would use one by one."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+
+import click
+
+from infra.engine.environ import engine_environment
+from infra.engine.install import EngineMissing, install
+from ml.release.bundle import read_manifest
+from ml.release.stackfile import pinned, stack_file, unpin
+from ml.runtime import Runtime
+from ml.store import Store
+from pipelines._steps import PROJECT, StepFailed, environment_exists, run, say
+from pipelines.down import destroy
+
+UP = ["pulumi", "up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs"]
+
+
+@click.command()
+@click.option("--stack", default="local-dev", show_default=True, help="A stack of the local cloud.")
+def up(stack: str) -> None:
+    """Bring up an environment on this laptop: infrastructure, a trained and gated model, and a served prediction.
+
+    Can be run again at any time: what is there stays, what died comes back.
+
+    Example: python -m pipelines.up --stack local-dev
+    """
+    started = float(os.environ.get("MLOPS_STARTED_AT") or time.time())
+    try:
+        environment = engine_environment(install(say))
+    except EngineMissing as error:
+        raise click.ClickException(str(error)) from error
+    is_new = not environment_exists(stack, environment)
+    try:
+        _bring_up(stack, environment, is_new=is_new)
+        _summarise(stack, started)
+    except StepFailed as error:
+        raise click.ClickException(f"{error} Its message is above; `make up` can be run again.") from error
+    except KeyboardInterrupt:
+        if is_new and environment_exists(stack, environment):
+            say("interrupted: ending what was started")
+            destroy(stack, environment)
+        raise
+
+
+def _bring_up(stack: str, environment: Mapping[str, str], *, is_new: bool) -> None:
+    if is_new:
+        run(["pulumi", "stack", "init", stack], environment)
+    file = stack_file(stack, PROJECT)
+    if (digest := pinned(file)) and not _is_in_store(stack, digest):
+        say(f"the pinned release {digest[:19]}… isn't in this environment's store: a new one is made")
+        unpin(file)
+    run([*UP, "--stack", stack], environment)
+    if pinned(file) is None:
+        run([sys.executable, "-m", "ml", "train", "--stack", stack], environment)
+        run([sys.executable, "-m", "ml", "release", "--stack", stack], environment)
+        run([*UP, "--stack", stack], environment)
+
+
+def _is_in_store(stack: str, digest: str) -> bool:
+    store = PROJECT / ".mlops" / stack / "store"
+    return store.is_dir() and Store(store.as_uri()).exists(f"bundles/{digest.replace(':', '/')}/manifest.json")
+
+
+def _summarise(stack: str, started: float) -> None:
+    runtime = Runtime.load(stack)
+    answer = json.loads(run([sys.executable, "-m", "ml", "predict", "--stack", stack, "--json"], {}, capture=True))
+    taken_s = time.time() - started
+    digest = runtime.release or ""
+    manifest = read_manifest(Store(runtime.store_uri), digest)
+    click.echo(f"\n{stack} is up, {taken_s:.0f} s after the start.\n")
+    click.echo(f"  release     {manifest.name} {manifest.version}, {digest}")
+    click.echo(f"  gates       {', '.join(f'{gate.name} {gate.result}' for gate in manifest.gates)}")
+    for name, url in (
+        ("endpoint", f"{runtime.endpoint_url}/docs"),
+        ("MLflow", runtime.tracking_uri),
+        ("monitor", runtime.monitor_url),
+        ("Prometheus", runtime.metrics_url or "not on this machine"),
+        ("store", runtime.store_uri),
+    ):
+        click.echo(f"  {name:<12}{url}")
+    click.echo(f"  asked just now: {json.dumps(answer)}")
+    click.echo("\nNext: eval \"$(.venv/bin/mlops env)\" puts `pulumi` on PATH; `make down` ends everything.")
+
+
+if __name__ == "__main__":
+    up()
