@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from infra.config import StackConfig
 
+from infra.config import StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
-from ml.release.stackfile import remove_key, stack_file, unpin
+from ml.release.stackfile import stack_file, unpin
 from pipelines._steps import PROJECT, StepFailed, environment_exists, run, say
 
 __all__ = ["destroy"]
@@ -30,7 +30,7 @@ def down(stack: str, yes: bool) -> None:
             destroy(stack, environment)
         else:
             say(f"there is no stack {stack}")
-        folder = StackConfig.parse(stack, {}).local_root(PROJECT)
+        folder = StackConfig.read(stack, stack_file(stack, PROJECT)).local_root(PROJECT)
         if folder.exists() and (yes or _agrees(folder)):
             _forget(stack, folder, environment)
     except (StepFailed, EngineMissing) as error:
@@ -55,7 +55,8 @@ def _forget(stack: str, folder: Path, environment: Mapping[str, str]) -> None:
         run(["pulumi", "stack", "rm", "--yes", "--preserve-config", stack], environment)
     file = stack_file(stack, PROJECT)
     unpin(file)
-    remove_key(file, "encryptionsalt")
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith("encryptionsalt:")), encoding="utf-8")
     say(f"deleted {folder}; the stack file is as it was")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import click
 
+from infra.config import StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from ml.release.bundle import read_manifest
@@ -62,7 +63,7 @@ def _bring_up(stack: str, environment: Mapping[str, str], *, is_new: bool) -> No
 
 
 def _is_in_store(stack: str, digest: str) -> bool:
-    store = PROJECT / ".mlops" / stack / "store"
+    store = StackConfig.read(stack, stack_file(stack, PROJECT)).local_root(PROJECT) / "store"
     return store.is_dir() and Store(store.as_uri()).exists(f"bundles/{digest.replace(':', '/')}/manifest.json")
 
 

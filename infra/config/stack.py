@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
@@ -109,6 +110,12 @@ class StackConfig(_Frozen):
             return cls.model_validate(base | given)
         except ValidationError as error:
             raise ConfigInvalid(_sentences(stack, error)) from error
+
+    @classmethod
+    def read(cls, stack: str, file: Path) -> Self:
+        """The configuration as the stack's file states it, without the engine."""
+        config: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("config") or {}
+        return cls.parse(stack, {key: v if isinstance(v, str) else json.dumps(v) for key, v in config.items()})
 
     def local_root(self, project: Path) -> Path:
         """The absolute folder of a local environment."""

@@ -1,0 +1,36 @@
+# The commands a newcomer needs. Each sets up what it needs itself and can be run again at any time.
+STACK ?= local-dev
+export MLOPS_STARTED_AT := $(shell date +%s)
+export PYTHONDONTWRITEBYTECODE :=
+PYTHON := .venv/bin/python
+UV_VERSION := 0.13.9
+UV_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mlops-reference/uv-$(UV_VERSION)
+UV := $(UV_HOME)/bin/uv
+
+.PHONY: help up down test lint doctor
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+up: .venv/.synced ## From nothing to a served model on this laptop (STACK=local-dev)
+	@$(PYTHON) -m pipelines.up --stack $(STACK)
+
+down: .venv/.synced ## End the stack; asks before it deletes data (YES=1 doesn't ask)
+	@$(PYTHON) -m pipelines.down --stack $(STACK) $(if $(YES),--yes)
+
+test: .venv/.synced-dev ## The whole test suite: linters, types, rules, tests
+	@$(PYTHON) -m pipelines.check
+
+doctor: .venv/.synced ## What a run depends on, and where the engine came from
+	@.venv/bin/mlops doctor
+
+$(UV):
+	@echo "==> uv $(UV_VERSION), once" >&2
+	@python3 -m venv $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet uv==$(UV_VERSION)
+
+.venv/.synced: pyproject.toml uv.lock | $(UV)
+	@echo "==> installing Python packages into .venv" >&2
+	@$(UV) sync --quiet --frozen --extra train --extra infra --inexact && touch $@
+
+.venv/.synced-dev: pyproject.toml uv.lock | $(UV)
+	@echo "==> installing Python packages and the test tools into .venv" >&2
+	@$(UV) sync --quiet --frozen --all-extras --group dev && touch $@ .venv/.synced
