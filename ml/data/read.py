@@ -1,17 +1,21 @@
 """Data files: read one, check it, and keep its bytes in the object store under their digest."""
 
 import hashlib
-import io
+import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
-from ml.data.quality import check, require
-from ml.problem import Problem
+from ml.data._files import parse, read_bytes
+from ml.data.quality import DataRefused, Finding, QualityReport, check, require
+from ml.data.report import render
+from ml.errors import InputRefused
+from ml.problem import Feature, Problem
 from ml.store import Store
 
-__all__ = ["Dataset", "ingest", "read_file"]
+__all__ = ["Dataset", "examine", "ingest", "read_file"]
 
 
 @dataclass(frozen=True)
@@ -25,18 +29,100 @@ class Dataset:
 
 
 def read_file(problem: Problem, file: Path | str, *, labelled: bool = True) -> pd.DataFrame:
-    """The rows of one raw file, parquet or CSV, checked; DataRefused names everything that is wrong with it."""
-    frame = pd.read_parquet(file)
-    require(check(problem, frame, "raw", Path(file).name, labelled=labelled))
-    return frame
+    """The rows of one raw file, parquet or CSV; DataRefused names everything that is wrong with it.
+
+    The columns are in the problem's order, in the smallest integers that hold what it allows. The target may be
+    missing unless `labelled`.
+    """
+    file = Path(file)
+    return _checked(problem, read_bytes(file), str(file), labelled=labelled)[0]
+
+
+def examine(problem: Problem, file: Path | str, *, labelled: bool = True) -> QualityReport:
+    """The quality report of one raw file, also of one that can't be parsed; InputRefused where there is no file."""
+    file = Path(file)
+    content = read_bytes(file)
+    try:
+        frame = parse(content, str(file))
+    except DataRefused as refused:
+        return QualityReport(problem.name, str(file), "raw", 0, (), refused.findings, _digest(content))
+    return check(problem, frame, "raw", str(file), labelled=labelled, digest=_digest(content))
 
 
 def ingest(problem: Problem, name: str, store: Store, root: Path) -> Dataset:
-    """The dataset `name` of the problem, from the checkout at `root` or else from the store, where it is kept once."""
-    entry = problem.datasets.files[name]
-    content = (root / problem.datasets.root / entry.path).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    key = f"data/{problem.name}/{name}/{digest}.parquet"
+    """The dataset `name` of the problem, from the checkout at `root`, else from the store, which keeps it once.
+
+    Its bytes are checked against the problem's digest and its rows as raw data, each time; the store holds the
+    quality report beside the bytes, and nothing of a file that is refused.
+    """
+    entry = problem.datasets.files.get(name)
+    if entry is None:
+        known = ", ".join(problem.datasets.files)
+        raise InputRefused(f"{name!r} is not a dataset of the problem {problem.name!r}; it has {known}.")
+    key = f"data/{problem.name}/{name}/{entry.sha256}{PurePosixPath(entry.path).suffix}"
+    file, digest = root / problem.datasets.root / entry.path, f"sha256:{entry.sha256}"
+    if file.exists():
+        content, source = read_bytes(file), str(file)
+    else:
+        content, source = _stored(store, key, file), store.url(key)
+    if (actual := _digest(content)) != digest:
+        says = (
+            f"the file as a whole: {len(content):,} bytes with the digest {actual}, not {digest} as the problem "
+            "definition says; restore the file, or state the new digest there"
+        )
+        raise DataRefused(source, [Finding("error", None, "digest", len(content), (actual,), says)])
+    frame, report = _checked(problem, content, source)
     if not store.exists(key):
-        store.create(key, content)
-    return Dataset(name, pd.read_parquet(io.BytesIO(content)), f"sha256:{digest}", store.url(key))
+        _keep(store, key, content, report)
+    return Dataset(name, frame, digest, store.url(key))
+
+
+def _keep(store: Store, key: str, content: bytes, report: QualityReport) -> None:
+    # The report first: whoever finds the data finds its report, also after a kill between the two.
+    stem = str(PurePosixPath(key).with_suffix(""))
+    store.write(f"{stem}.quality.json", json.dumps(report.as_dict(), indent=1).encode())
+    store.write(f"{stem}.quality.html", render([report]).encode())
+    store.write(key, content)
+
+
+def _stored(store: Store, key: str, file: Path) -> bytes:
+    try:
+        return store.read(key)
+    except FileNotFoundError as error:
+        raise InputRefused(
+            f"{file}: there is no such file, and the store has no copy at {store.url(key)}. "
+            "Check the data out, or ingest it from a checkout first."
+        ) from error
+
+
+def _checked(
+    problem: Problem, content: bytes, source: str, *, labelled: bool = True
+) -> tuple[pd.DataFrame, QualityReport]:
+    frame = parse(content, source)
+    report = check(problem, frame, "raw", source, labelled=labelled, digest=_digest(content))
+    require(report)
+    columns = [column for column in problem.columns if column in frame]
+    return frame[columns].astype({column: _dtype(problem, column) for column in columns}), report
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _dtype(problem: Problem, column: str) -> np.dtype:
+    """The smallest type for what the problem allows: the same for every file, whatever values it happens to hold."""
+    if column == problem.target.column:
+        return _smallest(problem.target.codes)
+    for feature in problem.features:
+        if feature.name == column:
+            return _feature_dtype(feature)
+    return np.dtype(np.int64)
+
+
+def _feature_dtype(feature: Feature) -> np.dtype:
+    bounds = (feature.minimum, feature.maximum) if feature.kind == "numeric" else feature.codes
+    return np.dtype(np.float64) if feature.nullable else _smallest(bounds)
+
+
+def _smallest(values: "dict[int, str] | tuple[int, int]") -> np.dtype:
+    return np.result_type(*(np.min_scalar_type(min(value, -1 - value)) for value in values))
