@@ -37,7 +37,12 @@ def judge(problem: Problem, evaluation: Evaluation, latency_ms: float, today: da
 
 
 def measure_latency(predict: Callable[[pd.DataFrame], object], frame: pd.DataFrame, gate: LatencyGate) -> float:
-    """The gate's quantile, in ms, of the time that `predict` takes on `gate.rows` rows of `frame`, warmed up."""
+    """The gate's quantile, in ms, of the time that `predict` takes on `gate.rows` rows of `frame`, warmed up.
+
+    InputRefused where `frame` has fewer rows than that.
+    """
+    if len(frame) < gate.rows:
+        raise InputRefused(f"The latency gate asks for {gate.rows} rows at once; there are {len(frame)} to score.")
     batches = [frame.iloc[start : start + gate.rows] for start in range(0, len(frame) - gate.rows + 1, gate.rows)]
     for batch in batches[:10]:
         predict(batch)
@@ -86,8 +91,9 @@ def _gates(problem: Problem, evaluation: Evaluation, latency_ms: float) -> Itera
 
 
 def _given(bound: float | None) -> float:
-    """A bound that nobody measured can't pass."""
-    return float("-inf") if bound is None else bound
+    if bound is None:
+        raise InputRefused("The evaluation has no interval of the difference to the baseline. Train again.")
+    return bound
 
 
 def _gate(name: str, measured: float, direction: Literal["at least", "at most"], limit: float) -> Gate:

@@ -1,0 +1,81 @@
+"""From cleaned data to a chosen, evaluated candidate; nothing is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from ml.data.clean import clean
+from ml.data.quality import check, require
+from ml.data.read import Dataset, ingest
+from ml.data.split import split
+from ml.problem import Problem
+from ml.release.manifest import Gate
+from ml.store import Store
+from ml.training.candidates import BASELINE, Candidate, best_learner, fit_candidates, scores_of
+from ml.training.evaluate import evaluate
+from ml.training.evaluation import SCORE_COLUMN, Evaluation
+from ml.training.features import inputs
+from ml.training.gates import judge, measure_latency
+
+__all__ = ["Prepared", "Trained", "fit", "prepare"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The cleaned rows of each part, and the files that they come from by role."""
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    files: dict[str, Dataset]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each file, by the dataset's name."""
+        return {file.name: file.digest for file in self.files.values()}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training found; `gates` is a preview, on the latency of the model as it is: the release judges again."""
+
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+    baseline: Candidate
+    evaluation: Evaluation
+    gates: tuple[Gate, ...]
+
+
+def prepare(problem: Problem, store: Store, root: Path, progress: Progress) -> Prepared:
+    """Read, check, clean and split the files of the training and the test set."""
+    progress(f"Reading and checking {problem.split.train} to train on and {problem.split.test} to test on")
+    files = {
+        "training": ingest(problem, problem.split.train, store, root),
+        "testing": ingest(problem, problem.split.test, store, root),
+    }
+    train, validation = split(problem, clean(problem, files["training"].frame))
+    test = clean(problem, files["testing"].frame)
+    for name, part in (("training", train), ("validation", validation), ("test", test)):
+        require(check(problem, inputs(problem, part), "features", f"the features of the {name} rows"))
+    progress(f"{len(train):,} rows to train, {len(validation):,} to choose by, {len(test):,} to test")
+    return Prepared(train, validation, test, files)
+
+
+def fit(problem: Problem, data: Prepared, root: Path, progress: Progress) -> Trained:
+    """Fit the candidates, choose on the validation rows, and evaluate the choice on the test rows, once."""
+    candidates = fit_candidates(problem, data.train, data.validation, progress)
+    chosen = best_learner(candidates)
+    baseline = next(c for c in candidates if c.name == BASELINE)
+    features = inputs(problem, data.test)
+    scored = features.assign(**{SCORE_COLUMN: scores_of(chosen.model, features)})
+    require(check(problem, scored, "predictions", f"the predictions of {chosen.name}"))
+    progress(f"Evaluating {chosen.name} on {problem.split.test}")
+    evaluation = evaluate(problem, chosen, baseline, train=data.train, test=data.test, data=data.digests, root=root)
+    latency_ms = measure_latency(chosen.model.predict_proba, features, problem.gates.latency)
+    gates = judge(problem, evaluation, latency_ms, datetime.now(UTC).date())
+    return Trained(candidates, chosen, baseline, evaluation, gates)

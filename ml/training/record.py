@@ -1,0 +1,116 @@
+"""Log a training to MLflow: parameters, metrics, curves, TensorBoard events, environment, and the candidate folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from matplotlib.figure import Figure
+from tensorboardX import SummaryWriter
+
+from ml.problem import Problem
+from ml.training.candidates import Candidate, scores_of
+from ml.training.curves import fairness_bars, loss_curve, score_curves, search_results
+from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, Evaluation
+from ml.training.fairness import RATES
+from ml.training.features import inputs, positives
+from ml.training.fit import Prepared, Trained
+from ml.training.folder import write_candidate
+from ml.training.gates import table
+from ml.training.provenance import exact_freeze
+from ml.training.tracking import GIT_COMMIT_TAG, Tracking
+
+__all__ = ["record", "run_tags"]
+
+
+def run_tags(commit: str, modified: bool, problem_digest: str, digests: Mapping[str, str]) -> dict[str, str]:
+    """The tags that say what a run was made from."""
+    return {
+        GIT_COMMIT_TAG: commit,
+        "mlops.code_modified": str(modified).lower(),
+        "mlops.problem_digest": problem_digest,
+        **{f"mlops.data.{name}": digest for name, digest in digests.items()},
+    }
+
+
+def record(problem: Problem, data: Prepared, trained: Trained, tracking: Tracking, parent: str) -> str:
+    """Log the training under the run `parent`; returns the chosen candidate's run, tagged once it is complete."""
+    evaluation = trained.evaluation
+    tags = run_tags(evaluation.code_commit, evaluation.code_modified, evaluation.problem_digest, evaluation.data)
+    tracking.log_datasets(parent, data.files)
+    with TemporaryDirectory() as folder:
+        _write_comparison(problem, data, trained, Path(folder))
+        tracking.upload(parent, Path(folder))
+    chosen_run = ""
+    for candidate in trained.candidates:
+        with tracking.run(candidate.name, tags, parent=parent) as run_id, TemporaryDirectory() as folder:
+            _log_candidate(tracking, run_id, candidate, Path(folder))
+            if candidate is trained.chosen:
+                chosen_run = run_id
+                tracking.log_datasets(run_id, data.files)
+                tracking.log(run_id, metrics=_test_metrics(evaluation))
+                _write_chosen(problem, data, trained, Path(folder))
+            tracking.upload(run_id, Path(folder))
+    tracking.log(parent, parameters={"chosen": trained.chosen.name}, metrics=_test_metrics(evaluation))
+    tracking.tag(chosen_run, CHOSEN_TAG, "true")
+    return chosen_run
+
+
+def _log_candidate(tracking: Tracking, run_id: str, candidate: Candidate, folder: Path) -> None:
+    threshold = candidate.threshold
+    parameters = {
+        **candidate.parameters,
+        "decision_threshold": threshold.chosen,
+        "decision_threshold_from": "theory" if threshold.is_theoretical else "validation",
+    }
+    metrics = {f"validation_{name}": value for name, value in candidate.validation.items()}
+    if candidate.trials:
+        metrics["validation_log_loss"] = min(trial.log_loss for trial in candidate.trials)
+    tracking.log(run_id, parameters=parameters, metrics=metrics)
+    if not candidate.losses:
+        return
+    _save(loss_curve(candidate.losses), folder / "curves" / "loss.png")
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+        for split, values in candidate.losses.items():
+            tracking.log_steps(run_id, f"log_loss_{split}", values.tolist())
+            for step, value in enumerate(values.tolist()):
+                writer.add_scalar(f"log_loss/{split}", value, step)
+
+
+def _write_comparison(problem: Problem, data: Prepared, trained: Trained, folder: Path) -> None:
+    features, positive = inputs(problem, data.validation), positives(problem, data.validation)
+    scores = {c.name: scores_of(c.model, features) for c in trained.candidates}
+    thresholds = {c.name: c.threshold.chosen for c in trained.candidates}
+    for name, figure in score_curves(problem, positive, scores, thresholds, "validation rows").items():
+        _save(figure, folder / "curves" / f"{name}.png")
+    _save(search_results(trained.candidates), folder / "curves" / "search.png")
+    (folder / "environment.txt").write_text(exact_freeze(), encoding="utf-8")
+
+
+def _write_chosen(problem: Problem, data: Prepared, trained: Trained, folder: Path) -> None:
+    features, positive = inputs(problem, data.test), positives(problem, data.test)
+    both = (trained.chosen, trained.baseline)
+    scores = {c.name: scores_of(c.model, features) for c in both}
+    thresholds = {c.name: c.threshold.chosen for c in both}
+    for name, figure in score_curves(problem, positive, scores, thresholds, "test rows").items():
+        _save(figure, folder / "curves" / f"{name}.png")
+    _save(fairness_bars(trained.evaluation.fairness, RATES), folder / "curves" / "fairness.png")
+    (folder / "gates.txt").write_text(table(trained.gates) + "\n", encoding="utf-8")
+    write_candidate(folder / CANDIDATE_FOLDER, problem, trained.chosen, trained.evaluation, data.train)
+
+
+def _test_metrics(evaluation: Evaluation) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for metric in evaluation.metrics:
+        given = {
+            "": metric.value,
+            "_baseline": metric.baseline,
+            "_difference_low": metric.difference_low,
+            "_difference_high": metric.difference_high,
+        }
+        metrics |= {f"test_{metric.name}{suffix}": value for suffix, value in given.items() if value is not None}
+    return metrics
+
+
+def _save(figure: Figure, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)

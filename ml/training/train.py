@@ -1,0 +1,41 @@
+"""One training on a stack: read the data, fit and choose, evaluate once, and log everything."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.problem import Problem
+from ml.runtime import Runtime
+from ml.store import Store
+from ml.training.fit import Trained, fit, prepare
+from ml.training.provenance import code_state, problem_digest
+from ml.training.record import record, run_tags
+from ml.training.tracking import Tracking
+
+__all__ = ["TrainingResult", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A logged training; `run_id` is the chosen candidate's run, inside `parent_run_id`."""
+
+    trained: Trained
+    experiment_id: str
+    parent_run_id: str
+    run_id: str
+    run_url: str
+
+
+def train(problem: Problem, runtime: Runtime, root: Path, progress: Callable[[str], None]) -> TrainingResult:
+    """Train for the stack `runtime`; `root` is the checkout, with the data files and the code's commit.
+
+    DataRefused for bad data, TrackingUnreachable without an MLflow server; a failed training's run ends FAILED.
+    """
+    tracking = Tracking(runtime.tracking_uri, problem.name)
+    data = prepare(problem, Store(runtime.store_uri), root, progress)
+    tags = run_tags(*code_state(root), problem_digest(problem), data.digests)
+    with tracking.run("training", {**tags, "mlops.stack": runtime.stack}) as parent:
+        trained = fit(problem, data, root, progress)
+        progress(f"Logging to {tracking.uri}")
+        run_id = record(problem, data, trained, tracking, parent)
+    return TrainingResult(trained, tracking.experiment_id, parent, run_id, tracking.url(run_id))
