@@ -1,0 +1,81 @@
+"""Runs the blueprint against Pulumi's mock monitor: what is registered, under which parent, with which inputs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks, settings, sync_await
+from pulumi.runtime.stack import run_pulumi_func
+
+from infra import blueprint, release
+from infra.config import StackConfig
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@dataclass(frozen=True)
+class Registered:
+    type: str
+    name: str
+    parent: str
+    inputs: dict[str, Any]
+    protected: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    resources: list[Registered]
+    outputs: dict[str, Any]
+
+    def named(self, name: str) -> Registered:
+        return next(resource for resource in self.resources if resource.name == name)
+
+
+class _Mocks(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        answers = {"host": "127.0.0.1", "uri": "file:///store", "url": "http://127.0.0.1:1"}
+        return f"{args.name}-id", answers | {"serving": args.inputs.get("release")} | args.inputs
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        return {}
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self) -> None:
+        super().__init__(_Mocks())
+        self.registered: list[Registered] = []
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 # the protocol's name
+        inputs = mocks.rpc.deserialize_properties(request.object)
+        inputs.pop("__provider", None)
+        parent = request.parent.rpartition("::")[2] if request.parent else ""
+        if request.type != "pulumi:pulumi:Stack":
+            parent = "" if parent.startswith("mlops-") else parent  # the stack itself
+            self.registered.append(Registered(request.type, request.name, parent, inputs, request.protect))
+        return super().RegisterResource(request)
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Plan]:
+    """Plans a stack in memory; `released` plans it with a pinned release."""
+    monkeypatch.setattr("infra.clouds.local.observability.shutil.which", lambda _: "/usr/bin/prometheus")
+
+    def run(stack: str, *, released: bool = False, **values: str) -> Plan:
+        monitor = _Monitor()
+        monkeypatch.setattr(release, "check", lambda *_: DIGEST if released else None)
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor)
+        settings.SETTINGS.root_directory = str(tmp_path)
+        outputs: dict[str, Any] = {}
+
+        async def program() -> None:
+            for name, value in blueprint.compose(StackConfig.parse(stack, values)).items():
+                outputs[name] = await pulumi.Output.from_input(value).future()
+
+        sync_await._sync_await(run_pulumi_func(program))
+        return Plan(monitor.registered, outputs)
+
+    return run

@@ -1,0 +1,99 @@
+"""Stack configuration: typed, validated once, with errors that name key, value and remedy."""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.config import ENVIRONMENTS, ConfigInvalid, StackConfig
+from infra.config.schema import FILE, render
+from infra.config.stack import Ports, parse_stack_name
+
+DIGEST = "sha256:" + "0" * 64
+
+
+def test_the_name_says_cloud_platform_and_environment() -> None:
+    config = StackConfig.parse("local-prod", {})
+    assert (config.cloud, config.platform, config.environment.name) == ("local", "process", "prod")
+
+
+@pytest.mark.parametrize("stack", ["", "dev", "local", "local-staging", "mars-dev", "local-dev-2", "LOCAL-dev"])
+def test_other_names_are_refused_with_the_names_there_are(stack: str) -> None:
+    with pytest.raises(ConfigInvalid, match="the targets are local, the environments dev, test, prod"):
+        parse_stack_name(stack)
+
+
+def test_environments_lead_one_to_the_next_and_only_prod_is_protected() -> None:
+    assert [(e.previous, e.name) for e in ENVIRONMENTS.values()] == [(None, "dev"), ("dev", "test"), ("test", "prod")]
+    assert [e.name for e in ENVIRONMENTS.values() if e.is_protected] == ["prod"]
+
+
+def test_no_two_environments_share_a_port() -> None:
+    ports = [port for e in ENVIRONMENTS.values() for port in Ports.from_first(e.first_port).model_dump().values()]
+    assert len(set(ports)) == len(ports)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"mlops:relase": DIGEST}, "mlops:relase is not a known key"),
+        ({"mlops:release": "latest"}, "pinned by digest"),
+        ({"mlops:release": "sha256:12"}, "mlops:release is 'sha256:12'"),
+        ({"mlops:environment": "prod"}, "the stack's name 'local-dev' says it"),
+        ({"mlops:local": '{"ports": {"tracking": 80}}'}, "mlops:local.ports.tracking is 80"),
+        ({"mlops:local": '{"ports": {"tracking": 18001}}'}, "two of them are the same"),
+        ({"mlops:local": '{"port": 1}'}, "mlops:local.port is not a known key"),
+        ({"mlops:local": "5"}, "mlops:local is '5'"),
+        ({"mlops:data_class": "secret"}, "mlops:data_class is 'secret'"),
+        ({"mlops:owner": "Jo Doe"}, "mlops:owner is 'Jo Doe'"),
+    ],
+)
+def test_a_wrong_value_is_named(values: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        StackConfig.parse("local-dev", values)
+    assert says in str(caught.value)
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        StackConfig.parse("local-dev", {"mlops:a": "1", "mlops:release": "x"})
+    assert "mlops:a " in str(caught.value)
+    assert "mlops:release" in str(caught.value)
+
+
+def test_other_namespaces_are_not_ours() -> None:
+    assert StackConfig.parse("local-dev", {"aws:region": "eu-west-1"}).stack == "local-dev"
+
+
+@given(st.dictionaries(st.sampled_from(["tracking", "endpoint", "monitor", "metrics"]), st.integers(20000, 65535)))
+def test_given_ports_win_and_the_others_keep_their_defaults(ports: dict[str, int]) -> None:
+    defaults = Ports.from_first(ENVIRONMENTS["dev"].first_port).model_dump()
+    merged = defaults | ports
+    values = {"mlops:local": json.dumps({"ports": ports})}
+    if len(set(merged.values())) < len(merged):
+        with pytest.raises(ConfigInvalid):
+            StackConfig.parse("local-dev", values)
+    else:
+        assert StackConfig.parse("local-dev", values).local.ports.model_dump() == merged
+
+
+def test_the_published_schema_is_fresh() -> None:
+    assert FILE.read_text() == render(), "run: .venv/bin/python -m infra.config.schema"
+
+
+@pytest.mark.parametrize("file", sorted(FILE.parent.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
+def test_every_stack_file_fits_the_schema_and_the_model(file: object) -> None:
+    stack = file.name.split(".")[1]
+    content = yaml.safe_load(file.read_text())
+    jsonschema.validate(content, json.loads(FILE.read_text()))
+    assert StackConfig.read(stack, file).stack == stack
+
+
+def test_the_schema_refuses_what_the_model_refuses() -> None:
+    schema = json.loads(FILE.read_text())
+    for config in ({"mlops:relase": "x"}, {"mlops:release": "latest"}, {"mlops:local": {"ports": {"tracking": 80}}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"config": config}, schema)
