@@ -32,15 +32,15 @@ def _describe(problem: Problem, column: str, values: "pd.Series[Any]") -> Column
     codes = feature.codes if feature is not None and feature.kind == "categorical" else codes
     numbers = pd.to_numeric(values, errors="coerce") if pd.api.types.is_float_dtype(values) else whole_numbers(values)
     numbers = numbers.replace([np.inf, -np.inf], np.nan).dropna()
+    kind, counts = "numbers", _by_bin(numbers)
     if codes is not None:
-        counts = _by_code(codes, numbers)
+        kind, counts = "codes", _by_code(codes, numbers)
     elif column == problem.identifier:
-        counts: tuple[tuple[str, int], ...] = ()
-    else:
-        counts = _by_bin(numbers)
+        kind, counts = "identifier", ()
     return ColumnStatistics(
         name=column,
         title=titles.get(column, ""),
+        kind=kind,
         dtype=show(values.dtype),
         nulls=int(values.isna().sum()),
         distinct=int(numbers.nunique()) if len(numbers) else int(values.dropna().map(show).nunique()),

@@ -33,10 +33,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """One column: its nulls, distinct values and range, and `counts`, the rows of each code or of each bin."""
+    """One column: its nulls, distinct values and range, and `counts`, the rows of each code or of each bin.
+
+    The numbers leave out what isn't one; an identifier has no counts.
+    """
 
     name: str
     title: str
+    kind: Literal["identifier", "codes", "numbers"]
     dtype: str
     nulls: int
     distinct: int
