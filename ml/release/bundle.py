@@ -77,7 +77,7 @@ def key_of(digest: str) -> str:
 def publish(store: Store, folder: Path) -> str:
     """Copy a bundle into the store and return its release digest; the manifest goes last, so a half copy is never seen.
 
-    Safe to repeat: what is there already with the same bytes is left alone.
+    Safe to repeat, which also mends a bundle that was altered in the store.
     """
     manifest = _read_folder_manifest(folder)
     _refuse_difference(manifest.files, file_digests(folder), str(folder))

@@ -16,8 +16,9 @@ from ml.errors import InputRefused
 
 __all__ = ["TOKEN_FILE", "admin_token", "stated_release"]
 
-TOKEN_FILE: Final = "admin-token"
+TOKEN_FILE: Final = "admin-token"  # noqa: S105 # a file's name
 MAXIMUM_BYTES: Final = 64 * 1024
+MINIMUM_TOKEN_LENGTH: Final = 32
 
 
 class _Deployment(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,12 +43,8 @@ def stated_release(file: Path) -> str | None:
 def admin_token(file: Path) -> str:
     """The token beside a deployment file; made when there is none that only its owner can read."""
     token = file.with_name(TOKEN_FILE)
-    try:
-        if token.is_file() and not token.is_symlink() and token.stat().st_mode & 0o077 == 0:
-            if len(text := token.read_text(encoding="ascii").strip()) >= 32:
-                return text
-    except (OSError, UnicodeDecodeError):
-        pass  # as good as none
+    if text := _private_text(token):
+        return text
     text = secrets.token_urlsafe(32)
     token.parent.mkdir(parents=True, exist_ok=True)
     temporary = token.with_name(f".{TOKEN_FILE}-{os.getpid()}")
@@ -57,3 +54,12 @@ def admin_token(file: Path) -> str:
         stream.write(text)
     os.replace(temporary, token)
     return text
+
+
+def _private_text(file: Path) -> str | None:
+    try:
+        private = file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o077 == 0
+        text = file.read_text(encoding="ascii").strip() if private else ""
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if len(text) >= MINIMUM_TOKEN_LENGTH else None

@@ -1,0 +1,185 @@
+"""The model server's ASGI application: which path answers what."""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ml.errors import MlopsError
+from ml.serving.deployment import admin_token
+from ml.serving.host import ModelHost
+from ml.serving.http import (
+    Receive,
+    Response,
+    Scope,
+    Send,
+    header,
+    json_response,
+    read_body,
+    run_lifespan,
+    send_response,
+)
+from ml.serving.metrics import ServerMetrics
+from ml.serving.model import ServedModel
+from ml.serving.openapi import docs_page, openapi
+from ml.serving.schema import RequestRefused
+from ml.store import Store
+
+__all__ = ["ModelServer", "Settings"]
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+JSON_TYPE: Final = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+ROUTE_OTHER: Final = "other"
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The limits of one server; `cache` is where releases are kept while they serve."""
+
+    deployment: Path
+    store_uri: str
+    cache: Path
+    maximum_body_bytes: int = 4 * 1024 * 1024
+    maximum_rows: int = 10_000
+    body_timeout_s: float = 20.0
+    scoring_threads: int = 4
+
+
+class ModelServer:
+    """ASGI application that serves the release that the deployment file states."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = ServerMetrics()
+        self.host = ModelHost(
+            settings.deployment, Store(settings.store_uri), settings.cache, settings.maximum_rows, self._metrics
+        )
+        self._token = admin_token(settings.deployment)
+        self._threads = ThreadPoolExecutor(settings.scoring_threads, thread_name_prefix="score")
+        self._routes: dict[str, dict[str, Callable[[Scope, Receive, str], Awaitable[Response]]]] = {
+            "/predict": {"POST": self._predict},
+            "/health": {"GET": self._health},
+            "/ready": {"GET": self._ready},
+            "/metrics": {"GET": self._prometheus},
+            "/docs": {"GET": self._docs},
+            "/openapi.json": {"GET": self._openapi},
+            "/admin/reload": {"POST": self._reload},
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        if scope["type"] == "lifespan":
+            await run_lifespan(receive, send, self.host.load_first)
+            self._threads.shutdown(wait=False)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            raise ValueError(f"This server speaks HTTP only, not {scope['type']}.")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        path = scope["path"] if scope["path"] in self._routes else ROUTE_OTHER
+        try:
+            response = await self._dispatch(scope, receive, request_id)
+        except RequestRefused as refused:
+            response = _refusal(refused, request_id)
+        except Exception:
+            log.exception("Request %s failed", request_id)
+            response = _refusal(RequestRefused(500, "The server failed; its log names this request id."), request_id)
+        response.headers.setdefault("X-Request-ID", request_id)
+        await send_response(send, response, with_body=scope["method"] != "HEAD")
+        self._metrics.observe_request(path, response.status, time.perf_counter() - started)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        methods = self._routes.get(scope["path"])
+        if methods is None:
+            raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes)}.")
+        handler = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
+        if handler is None:
+            allowed = ", ".join(methods)
+            return json_response(
+                405, {"request_id": request_id, "error": f"{scope['path']} answers {allowed} only."}, Allow=allowed
+            )
+        return await handler(scope, receive, request_id)
+
+    async def _predict(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        _require_json(scope)
+        body = await read_body(scope, receive, self._settings.maximum_body_bytes, self._settings.body_timeout_s)
+        model = self.host.current
+        if model is None:
+            raise RequestRefused(503, self.host.error or "The release is still being loaded. Try again in a moment.")
+        # In a thread, so that a large batch doesn't hold up /health and small requests.
+        loop = asyncio.get_running_loop()
+        return Response(200, await loop.run_in_executor(self._threads, self._answer, model, body, request_id))
+
+    def _answer(self, model: ServedModel, body: bytes, request_id: str) -> bytes:
+        answer, scores, decisions = model.answer(body, request_id)
+        self._metrics.observe_predictions(model.release, scores, decisions)
+        return answer
+
+    async def _health(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+        return json_response(200, {"status": "alive"})
+
+    async def _ready(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+        host, model = self.host, self.host.current
+        state: dict[str, Any] = {
+            "ready": model is not None,
+            "release": model.release if model else None,
+            "model": model.manifest.name if model else None,
+            "version": model.manifest.version if model else None,
+            "loading": host.loading,
+            "error": host.error,
+        }
+        return json_response(200 if model else 503, state)
+
+    async def _prometheus(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+        return Response(200, self._metrics.text(), METRICS_TYPE)
+
+    async def _openapi(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+        return json_response(200, openapi(self.host.current, self._settings.maximum_rows))
+
+    async def _docs(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+        return docs_page()
+
+    async def _reload(self, scope: Scope, _receive: Receive, request_id: str) -> Response:
+        given = header(scope, b"authorization") or ""
+        if not secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            raise RequestRefused(401, "Reloading takes the token that stands beside the deployment file.")
+        try:
+            model = await self.host.reload()
+        except MlopsError as error:
+            raise RequestRefused(409, str(error)) from error
+        return json_response(200, {"request_id": request_id, "release": model.release})
+
+
+def _request_id(scope: Scope) -> str:
+    given = header(scope, b"x-request-id")
+    return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _require_json(scope: Scope) -> None:
+    given = header(scope, b"content-type") or ""
+    if not JSON_TYPE.fullmatch(given.strip()):
+        raise RequestRefused(415, f"The content type is {given[:100]!r}. Send application/json in UTF-8.")
+    if header(scope, b"content-encoding") not in (None, "identity"):
+        raise RequestRefused(415, "The body is compressed. Send it as it is.")
+
+
+def _refusal(refused: RequestRefused, request_id: str) -> Response:
+    body: dict[str, Any] = {"request_id": request_id, "error": refused.message}
+    if refused.mistakes:
+        body["mistakes"] = msgspec.to_builtins(refused.mistakes)
+    return json_response(refused.status, body, **({"WWW_Authenticate": "Bearer"} if refused.status == 401 else {}))

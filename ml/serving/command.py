@@ -1,0 +1,140 @@
+"""`mlops serve` and `mlops predict`."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final, cast
+
+import click
+
+from ml.errors import InputRefused, MlopsError
+from ml.runtime import Runtime
+
+__all__ = ["predict", "serve"]
+
+TIMEOUT_S: Final = 60.0
+SHOWN_ROWS: Final = 20
+
+
+@click.command()
+@click.option(
+    "--deployment",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help='The file that states the release: {"release": "sha256:…"}.',
+)
+@click.option("--store", "store_uri", required=True, help="URI of the object store that holds the bundles.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where releases are kept while they serve [default: beside the deployment file].",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option("--maximum-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Rows in one request.")
+@click.option(
+    "--maximum-body-bytes",
+    default=4 * 1024 * 1024,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Size of one request.",
+)
+def serve(
+    deployment: Path,
+    store_uri: str,
+    cache: Path | None,
+    host: str,
+    port: int,
+    maximum_rows: int,
+    maximum_body_bytes: int,
+) -> None:
+    """Run the model server until it is told to stop; requests under way are finished first.
+
+    Example: mlops serve --deployment serving/deployment.json --store file:///var/lib/mlops/store --port 8080
+    """
+    from ml.serving.app import ModelServer, Settings
+    from ml.serving.run import run
+
+    settings = Settings(
+        deployment=deployment.absolute(),
+        store_uri=store_uri,
+        cache=(cache or deployment.absolute().parent / "releases").absolute(),
+        maximum_rows=maximum_rows,
+        maximum_body_bytes=maximum_body_bytes,
+    )
+    run(ModelServer(settings), host, port)
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--stack", required=True, help="The stack whose endpoint is asked, like local-dev.")
+@click.option("--json", "as_json", is_flag=True, help="Print the endpoint's answer as it is.")
+def predict(file: Any, stack: str, as_json: bool) -> None:
+    """Ask a stack's endpoint for predictions of the rows in FILE (`-` for standard input).
+
+    FILE holds one row as a JSON object, {"rows": [row, ...]}, or a list of rows. Without it, the endpoint's
+    own example row is sent.
+
+    Example: mlops predict --stack local-dev rows.json
+    """
+    url = Runtime.load(stack).endpoint_url
+    if url is None:
+        raise MlopsError(
+            f"The stack {stack} serves nothing yet. Run `mlops release --stack {stack}`, then `pulumi up`."
+        )
+    body = file.read() if file else _example(url)
+    answer = _ask(f"{url}/predict", body)
+    click.echo(json.dumps(answer) if as_json else _readable(answer, None if file else body))
+
+
+def _example(url: str) -> bytes:
+    description = _ask(f"{url}/openapi.json", None)
+    content = description["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    return json.dumps(content["examples"]["one row"]["value"]).encode()
+
+
+def _ask(url: str, body: bytes | None) -> dict[str, Any]:
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 # the stack's own URL
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            return cast(dict[str, Any], json.load(response))
+    except urllib.error.HTTPError as error:
+        said = _refusal(error.read())
+        if 400 <= error.code < 500:
+            raise InputRefused(said) from error
+        raise MlopsError(f"{url} answered {error.code}: {said}") from error
+    except (OSError, ValueError) as error:
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise MlopsError(f"The endpoint {url} can't be reached: {why}. `pulumi up` mends what is down.") from error
+
+
+def _refusal(data: bytes) -> str:
+    try:
+        refusal = json.loads(data)
+        mistakes = [
+            f"\n  row {m['row']}, column {m.get('column', '-')}: expected {m['expected']}, got {m['got']}"
+            for m in refusal.get("mistakes", [])
+        ]
+        return str(refusal["error"]) + "".join(mistakes)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return data[:500].decode(errors="replace")
+
+
+def _readable(answer: dict[str, Any], sent: bytes | None) -> str:
+    lines = [f"sent      {sent.decode()}"] if sent else []
+    lines += [
+        f"model     {answer['model']}, version {answer['version']}",
+        f"release   {answer['release']}",
+        f"request   {answer['request_id']}",
+    ]
+    predictions: list[dict[str, Any]] = answer["predictions"]
+    for number, prediction in enumerate(predictions[:SHOWN_ROWS]):
+        meaning = answer["outcomes"][str(prediction["decision"])]
+        lines.append(f"row {number:<6}score {prediction['score']:.4f} → {prediction['decision']}: {meaning}")
+    if len(predictions) > SHOWN_ROWS:
+        lines.append(f"… and {len(predictions) - SHOWN_ROWS} more rows; --json prints them all.")
+    lines.append(f"threshold {answer['threshold']:.4f}")
+    return "\n".join(lines)

@@ -1,0 +1,94 @@
+"""The little of HTTP that our ASGI applications need: a body with limits, and answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ml.serving.schema import RequestRefused
+
+__all__ = [
+    "Receive",
+    "Response",
+    "Scope",
+    "Send",
+    "header",
+    "json_response",
+    "read_body",
+    "run_lifespan",
+    "send_response",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer; `headers` come on top of its type and length."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_response(status: int, value: object, **headers: str) -> Response:
+    """`value` as JSON; underscores in header names stand for dashes."""
+    return Response(status, msgspec.json.encode(value), headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that lower-case name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, maximum_bytes: int, timeout_s: float) -> bytes:
+    """The whole body; RequestRefused when it is too large or doesn't arrive in time."""
+    too_large = RequestRefused(413, f"The body is larger than {maximum_bytes} bytes. Send fewer rows at once.")
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > maximum_bytes:
+        raise too_large
+    chunks: list[bytes] = []
+    received = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestRefused(400, "The connection was closed before the body was whole.")
+                chunk: bytes = message.get("body", b"")
+                received += len(chunk)
+                if received > maximum_bytes:
+                    raise too_large
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError as error:
+        raise RequestRefused(408, f"The body did not arrive within {timeout_s:g} s.") from error
+
+
+async def send_response(send: Send, response: Response, *, with_body: bool = True) -> None:
+    """Send an answer; without its body for a HEAD request."""
+    headers = {"content-type": response.content_type, "content-length": str(len(response.body)), **response.headers}
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    await send({"type": "http.response.body", "body": response.body if with_body else b""})
+
+
+async def run_lifespan(receive: Receive, send: Send, work: Callable[[], Awaitable[None]]) -> None:
+    """Answer ASGI's lifespan messages; `work` runs in the background between start and stop."""
+    await receive()
+    task = asyncio.ensure_future(work())
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await send({"type": "lifespan.shutdown.complete"})

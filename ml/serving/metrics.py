@@ -1,0 +1,76 @@
+"""What a model server tells Prometheus."""
+
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from ml.release.manifest import Manifest
+
+__all__ = ["PREDICTIONS", "ServerMetrics"]
+
+PREDICTIONS = "mlops_predictions"
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class ServerMetrics:
+    """The counters of one server; each server has a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._requests = Counter(
+            "mlops_requests", "Requests by route and status.", ["route", "status"], registry=self._registry
+        )
+        self._latency = Histogram(
+            "mlops_request_duration_seconds",
+            "Time from a request's head to the end of its answer.",
+            ["route"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._predictions = Counter(
+            PREDICTIONS, "Predictions by release and decision.", ["release", "decision"], registry=self._registry
+        )
+        self._scores = Histogram(
+            "mlops_score",
+            "Scores by release.",
+            ["release"],
+            buckets=[n / 10 for n in range(1, 11)],
+            registry=self._registry,
+        )
+        self._release = Gauge(
+            "mlops_release_info", "The release that serves.", ["model", "version", "release"], registry=self._registry
+        )
+        self._loads = Counter("mlops_release_loads", "Releases loaded, by result.", ["result"], registry=self._registry)
+
+    def observe_request(self, route: str, status: int, duration_s: float) -> None:
+        """One answered request."""
+        self._requests.labels(route, status).inc()
+        self._latency.labels(route).observe(duration_s)
+
+    def observe_predictions(self, release: str, scores: np.ndarray, decisions: np.ndarray) -> None:
+        """The predictions of one answer."""
+        for decision, count in zip(*np.unique(decisions, return_counts=True), strict=True):
+            self._predictions.labels(release, int(decision)).inc(int(count))
+        histogram = self._scores.labels(release)
+        for score in scores.tolist():
+            histogram.observe(score)
+
+    def observe_load(self, manifest: Manifest | None, release: str = "") -> None:
+        """A release serves from now on, or failed to load (None)."""
+        self._loads.labels("failed" if manifest is None else "loaded").inc()
+        if manifest is not None:
+            self._release.clear()
+            self._release.labels(manifest.name, manifest.version, release).set(1)
+
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return generate_latest(self._registry)

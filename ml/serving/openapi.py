@@ -1,0 +1,151 @@
+"""The server's own description: OpenAPI 3.1 made from the release that serves, and a page that shows it offline."""
+
+import base64
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from ml.serving.http import Response
+from ml.serving.model import ServedModel
+
+__all__ = ["docs_page", "openapi"]
+
+PAGE: Final = Path(__file__).with_name("docs.html")
+HTML_TYPE: Final = "text/html; charset=utf-8"
+REFUSED: Final = {
+    "400": "The body is empty, not JSON, or not UTF-8.",
+    "408": "The body did not arrive in time.",
+    "413": "The body or the number of rows is too large.",
+    "415": "The content type is not application/json.",
+    "422": "The rows do not fit the model: each mistake names row, column, what was expected and what was sent.",
+    "503": "No release serves yet.",
+}
+
+
+def openapi(model: ServedModel | None, maximum_rows: int) -> dict[str, Any]:
+    """The OpenAPI document; before a release serves, a row is described as any object."""
+    row = {k: v for k, v in model.schema.row.items() if k != "$schema"} if model else {"type": "object"}
+    example = model.schema.example if model else {}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": model.schema.title if model else "No release serves yet",
+            "version": model.manifest.version if model else "0",
+            "description": f"Model {model.manifest.name}, release {model.release}." if model else "",
+        },
+        "paths": {
+            "/predict": {"post": _predict(example, maximum_rows)},
+            "/health": {"get": _plain("Whether the process lives.", "application/json")},
+            "/ready": {"get": _plain("Which release serves, and why the last one tried does not.", "application/json")},
+            "/metrics": {"get": _plain("Prometheus metrics.", "text/plain")},
+        },
+        "components": {"schemas": {"Row": row, "Answer": _answer(model), "Refusal": _refusal()}},
+    }
+
+
+@cache
+def docs_page() -> Response:
+    """The page at /docs: one file, nothing from elsewhere, and a policy that lets only its own script run."""
+    page = PAGE.read_bytes()
+    policy = (
+        f"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        f"script-src '{_inline_digest(page, 'script')}'; style-src '{_inline_digest(page, 'style')}'"
+    )
+    headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+    return Response(200, page, HTML_TYPE, headers)
+
+
+def _inline_digest(page: bytes, tag: str) -> str:
+    found = re.search(rf"<{tag}>(.*?)</{tag}>".encode(), page, re.DOTALL)
+    content = found.group(1) if found else b""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}"
+
+
+def _predict(example: dict[str, int], maximum_rows: int) -> dict[str, Any]:
+    row = {"$ref": "#/components/schemas/Row"}
+    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": maximum_rows}
+    batch = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
+    answers: dict[str, Any] = {
+        status: {"description": text, "content": _json("#/components/schemas/Refusal")}
+        for status, text in REFUSED.items()
+    }
+    answers["200"] = {
+        "description": "One prediction per row, in order.",
+        "content": _json("#/components/schemas/Answer"),
+    }
+    return {
+        "summary": f"Predict one row, or up to {maximum_rows} rows.",
+        "parameters": [
+            {
+                "name": "X-Request-ID",
+                "in": "header",
+                "description": "Names the request in the answer; made up when absent.",
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [row, batch, rows]},
+                    "examples": {
+                        "one row": {"value": example},
+                        "many rows": {"value": {"rows": [example, example]}},
+                    },
+                }
+            },
+        },
+        "responses": dict(sorted(answers.items())),
+    }
+
+
+def _answer(model: ServedModel | None) -> dict[str, Any]:
+    codes = sorted(model.schema.outcomes) if model else []
+    decision = {"type": "integer", "title": "The outcome decided at the threshold"} | ({"enum": codes} if codes else {})
+    prediction = {
+        "type": "object",
+        "required": ["score", "decision"],
+        "properties": {
+            "score": {"type": "number", "minimum": 0, "maximum": 1, "title": "Probability of the positive outcome"},
+            "decision": decision,
+        },
+    }
+    text = {"type": "string"}
+    properties = {
+        "request_id": text,
+        "model": text,
+        "version": text,
+        "release": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+        "threshold": {"type": "number"},
+        "outcomes": {"type": "object", "additionalProperties": text, "title": "What each decision means"},
+        "predictions": {"type": "array", "items": prediction},
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _refusal() -> dict[str, Any]:
+    text = {"type": "string"}
+    mistake = {
+        "type": "object",
+        "required": ["row", "expected", "got"],
+        "properties": {"row": {"type": "integer"}, "column": text, "expected": text, "got": text},
+    }
+    return {
+        "type": "object",
+        "required": ["request_id", "error"],
+        "properties": {
+            "request_id": text,
+            "error": text,
+            "mistakes": {"type": "array", "items": mistake, "maxItems": 20},
+        },
+    }
+
+
+def _plain(summary: str, content_type: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": {"description": summary, "content": {content_type: {}}}}}
+
+
+def _json(reference: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": reference}}}

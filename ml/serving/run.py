@@ -1,0 +1,49 @@
+"""Run an ASGI application as a process: one line a log event, and a graceful end."""
+
+import logging
+import socket
+import sys
+from typing import Any, Final
+
+import uvicorn
+
+from ml.errors import InputRefused
+
+__all__ = ["run"]
+
+DRAIN_S: Final = 10
+CONCURRENT_REQUESTS: Final = 512
+BACKLOG: Final = 1024
+
+
+def run(app: Any, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; InputRefused where the port can't be had. The address goes to stderr."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    listener = _listen(host, port)
+    logging.getLogger(__name__).info("Listening on http://%s:%d", host, listener.getsockname()[1])
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        limit_concurrency=CONCURRENT_REQUESTS,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise InputRefused(
+            f"Can't listen on {host}:{port}: {error.strerror}. Stop what uses it, or take another --port."
+        ) from error
+    return listener
