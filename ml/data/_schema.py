@@ -32,6 +32,8 @@ def find(problem: Problem, frame: pd.DataFrame, stage: Stage, *, labelled: bool)
 
 def whole_numbers(values: Values) -> Values:
     """The values as numbers, NaN for what isn't a whole number that an int64 can hold."""
+    if pd.api.types.is_signed_integer_dtype(values):
+        return values
     numbers = _numbers(values)
     return numbers.where((numbers % 1 == 0) & (numbers.abs() < LARGEST_INTEGER))
 

@@ -1,5 +1,6 @@
 """What each column of a frame looks like."""
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -12,8 +13,10 @@ from ml.problem import Problem
 __all__ = ["describe"]
 
 MOST_BINS: Final = 25
+LARGEST_EXACT: Final = 2**53  # of the whole numbers that a float holds without a gap
 
 
+@np.errstate(over="ignore")
 def describe(problem: Problem, frame: pd.DataFrame) -> tuple[ColumnStatistics, ...]:
     """The statistics of every column, in the frame's order; its column names must be unique."""
     return tuple(_describe(problem, column, frame[column]) for column in frame.columns)
@@ -44,11 +47,16 @@ def _describe(problem: Problem, column: str, values: "pd.Series[Any]") -> Column
         dtype=show(values.dtype),
         nulls=int(values.isna().sum()),
         distinct=int(numbers.nunique()) if len(numbers) else int(values.dropna().map(show).nunique()),
-        minimum=float(numbers.min()) if len(numbers) else None,
-        maximum=float(numbers.max()) if len(numbers) else None,
-        mean=float(numbers.mean()) if len(numbers) else None,
+        minimum=_finite(numbers.min()),
+        maximum=_finite(numbers.max()),
+        mean=_finite(numbers.astype(float).mean()),
         counts=counts,
     )
+
+
+def _finite(value: Any) -> float | None:
+    """None for the NaN of no values and for a sum beyond what a float holds: JSON has neither."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _by_code(codes: dict[int, str], numbers: "pd.Series[Any]") -> tuple[tuple[str, int], ...]:
@@ -58,17 +66,17 @@ def _by_code(codes: dict[int, str], numbers: "pd.Series[Any]") -> tuple[tuple[st
 
 
 def _by_bin(numbers: "pd.Series[Any]") -> tuple[tuple[str, int], ...]:
-    """Rows per value where there are few values, else per bin of equal width."""
-    if numbers.empty:
+    """Rows per value where there are few values, else per bin of equal width; nothing where no width is finite."""
+    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, np.inf)
+    span = high - low
+    if not np.isfinite(span):
         return ()
-    low, high = float(numbers.min()), float(numbers.max())
-    is_whole = bool((numbers % 1 == 0).all())
-    width = max(1, int(np.ceil((high - low + 1) / MOST_BINS))) if is_whole else (high - low) / MOST_BINS
-    bins = max(1, int(np.ceil((high - low + is_whole) / width)))
-    index = np.clip(((numbers.to_numpy(dtype=float) - low) // width).astype(int), 0, bins - 1)
-    starts = [low + i * width for i in range(bins)]
-    if is_whole:
-        labels = [f"{s:.0f}" if width == 1 else f"{s:.0f} to {min(s + width - 1, high):.0f}" for s in starts]
+    if span < LARGEST_EXACT and bool((numbers % 1 == 0).all()):
+        width = int(np.ceil((span + 1) / MOST_BINS))
+        edges = low + width * np.arange(int(np.ceil((span + 1) / width)) + 1)
+        labels = [f"{s:.0f}" if width == 1 else f"{s:.0f} to {min(s + width - 1, high):.0f}" for s in edges[:-1]]
     else:
-        labels = [f"{s:.3g} to {s + width:.3g}" for s in starts]
-    return tuple(zip(labels, np.bincount(index, minlength=bins).tolist(), strict=True))
+        edges = np.linspace(low, high, MOST_BINS + 1 if span else 2)
+        labels = [f"{start:.3g} to {end:.3g}" for start, end in pairwise(edges)]
+    rows, _ = np.histogram(numbers.to_numpy(dtype=float), edges)
+    return tuple(zip(labels, rows.tolist(), strict=True))
