@@ -36,7 +36,7 @@ def data() -> None:
 def check(files: tuple[Path, ...], unlabelled: bool, page: Path | None, as_json: bool) -> None:
     """Check raw data files, parquet or CSV: types, ranges, codes, identifiers, target leaks.
 
-    Exit codes: 0 all files passed, 2 one was refused or can't be read. The page is written either way.
+    Exit codes: 0 all files passed, 2 one was refused or can't be read. The page also shows what was refused.
 
     Example: mlops data check new.csv --unlabelled --report quality.html
     """
