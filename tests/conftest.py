@@ -1,0 +1,180 @@
+"""What tests of release and serving share: a small problem, and a candidate folder as training leaves it."""
+
+import pickle
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.linear_model import LogisticRegression
+
+from ml.problem import Categorical, Problem, load_problem
+from ml.release.build import Origin, build
+from ml.release.bundle import digest_of, publish
+from ml.release.manifest import Gate, GroupRates, MetricResult
+from ml.store import Store
+from ml.training.evaluation import Evaluation
+from ml.training.provenance import problem_digest
+
+LENIENT = {
+    "data_leakage": {"maximum_single_feature_roc_auc": 1.0},
+    "quality": {
+        "bootstrap_samples": 100,
+        "confidence": 0.95,
+        "roc_auc": {"minimum": 0.5, "better_than_baseline_by": 0.0},
+        "pr_auc": {"minimum": 0.5, "better_than_baseline_by": 0.0},
+        "expected_cost": {"maximum": 1.0, "better_than_baseline_by": 0.0},
+        "calibration_error": {"maximum": 0.5},
+    },
+    "fairness": {"minimum_group_rows": 1},
+    "latency": {"rows": 1, "quantile": 0.5, "maximum_ms": 10_000.0},
+}
+
+
+@pytest.fixture(scope="session")
+def small_problem() -> Problem:
+    """The project's problem with gates that anything passes."""
+    definition = load_problem().model_dump()
+    for attribute in definition["protected"]:
+        attribute["limits"] = dict.fromkeys(attribute["limits"], 1.0)
+    return Problem.model_validate(definition | {"gates": LENIENT, "waivers": []})
+
+
+def rows_of(problem: Problem, count: int, seed: int = 1) -> pd.DataFrame:
+    """Valid random rows."""
+    random = np.random.default_rng(seed)
+    columns = {
+        f.name: random.choice(list(f.codes), count)
+        if isinstance(f, Categorical)
+        else random.integers(f.minimum, f.maximum, count, endpoint=True)
+        for f in problem.features
+    }
+    return pd.DataFrame(columns).astype("int64")
+
+
+def evaluation_of(problem: Problem) -> Evaluation:
+    metrics = ("roc_auc", "pr_auc", "calibration_error", "expected_cost")
+    return Evaluation(
+        candidate="linear",
+        parameters={"C": 1.0, "solver": "lbfgs", "seed": None},
+        decision_threshold=0.5,
+        test_rows=100,
+        metrics=tuple(
+            MetricResult(
+                name=name,
+                value=0.1 if name == "calibration_error" else 0.8,
+                baseline=0.7,
+                difference_low=0.05,
+                difference_high=-0.05 if name == "expected_cost" else 0.15,
+            )
+            for name in metrics
+        ),
+        fairness=tuple(
+            GroupRates(
+                attribute=attribute.column,
+                group=group,
+                rows=50,
+                rates={"true_positive_rate": 0.8, "false_positive_rate": 0.2},
+                judged=True,
+            )
+            for attribute in problem.protected
+            for group in ("a", "b")
+        ),
+        single_feature_roc_auc={name: 0.6 for name in problem.feature_names},
+        data={"2015": f"sha256:{'1' * 64}"},
+        code_commit="0" * 40,
+        code_modified=False,
+        problem_digest=problem_digest(problem),
+        environment={"python": "3.11"},
+    )
+
+
+def write_candidate(folder: Path, problem: Problem, *, seed: int = 1, stamp: str = "a") -> None:
+    """A candidate folder; `stamp` is what MLflow would make different at each training."""
+    rows = rows_of(problem, 400, seed)
+    labels = (rows.sum(axis=1) > rows.sum(axis=1).median()).astype(int)
+    model = LogisticRegression(max_iter=500).fit(rows, labels)
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.pkl").write_bytes(pickle.dumps(model))
+    description = {
+        "flavors": {
+            "python_function": {"loader_module": "mlflow.sklearn", "model_path": "model.pkl"},
+            "sklearn": {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"},
+        },
+        "mlflow_version": "3",
+        "model_uuid": stamp,
+        "model_id": stamp,
+        "run_id": stamp,
+        "artifact_path": f"/tmp/{stamp}",
+        "utc_time_created": stamp,
+    }
+    (folder / "model" / "MLmodel").write_text(yaml.safe_dump(description), encoding="utf-8")
+    (folder / "evaluation.json").write_text(evaluation_of(problem).model_dump_json(), encoding="utf-8")
+    target = {problem.target.column: labels, "score": model.predict_proba(rows)[:, 1]}
+    rows.assign(**target).to_parquet(folder / "reference.parquet", index=False)
+
+
+def origin(version: str = "1") -> Origin:
+    return Origin(
+        version=version,
+        created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        created_by="someone@example.org",
+        gates=(Gate(name="roc_auc", measured=0.8, demanded="at least 0.5", result="passed"),),
+        tracking_run="run",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_candidate() -> Callable[..., None]:
+    return write_candidate
+
+
+@pytest.fixture(scope="session")
+def candidate(tmp_path_factory: pytest.TempPathFactory, small_problem: Problem) -> Path:
+    folder = tmp_path_factory.mktemp("candidate") / "candidate"
+    write_candidate(folder, small_problem)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, small_problem: Problem, candidate: Path) -> Path:
+    """A bundle; read only."""
+    folder = tmp_path_factory.mktemp("built") / "bundle"
+    build(candidate, folder, small_problem, origin())
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, built: Path) -> Path:
+    """A bundle that the test may spoil."""
+    return Path(shutil.copytree(built, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def published(store: Store, built: Path) -> str:
+    """The digest of the bundle in `store`."""
+    return publish(store, built)
+
+
+@pytest.fixture
+def publish_version(tmp_path: Path, store: Store, small_problem: Problem) -> Callable[[str], str]:
+    """Publish another release of the problem and get its digest."""
+
+    def make(version: str) -> str:
+        write_candidate(tmp_path / f"candidate-{version}", small_problem, seed=int(version) + 10)
+        manifest = build(
+            tmp_path / f"candidate-{version}", tmp_path / f"bundle-{version}", small_problem, origin(version)
+        )
+        assert publish(store, tmp_path / f"bundle-{version}") == digest_of(manifest)
+        return digest_of(manifest)
+
+    return make
