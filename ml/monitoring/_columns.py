@@ -198,9 +198,10 @@ def quantile_edges(reference: pl.Series, bins: int) -> tuple[float, ...]:
         np.quantile(values, np.linspace(0, 1, bins + 1), method="inverted_cdf"), return_counts=True
     )
     heavy = edges[repeated > 1]
-    own_bin_ends = np.where(heavy == edges[-1], heavy, np.nextafter(heavy, np.inf))
-    # The largest value's bin is closed by naming its edge twice; so is a constant column's only one.
-    return tuple(np.sort(np.concatenate([edges, own_bin_ends])).tolist())
+    last = edges[-1]
+    own_bin_ends = np.nextafter(heavy[heavy < last], np.inf)
+    # The largest value's own bin is closed by naming its edge twice; so is a constant column's only one.
+    return tuple(np.sort(np.concatenate([edges, own_bin_ends, heavy[heavy == last]])).tolist())
 
 
 def _numbers(series: pl.Series) -> pl.Series:

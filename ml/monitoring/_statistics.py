@@ -20,6 +20,7 @@ SMALLEST_SHARE = 1e-4
 SMALLEST_EXPECTED = 5
 # Up to here scipy's `method="auto"` computes the exact p-value, beyond it the asymptotic one.
 LARGEST_EXACT = 10_000
+BLOCK = 65_536  # values at a time: what is computed on the way stays in the processor's cache
 # Where scipy's tail of the two-sample statistic is a sum of that many terms: effective sizes, and n d^2.
 SLOW_SIZES = (10_000, 1_000_000)
 SLOW_TAIL = (2.2, 370.0)
@@ -59,15 +60,20 @@ def jensen_shannon(reference: Counts, live: Counts) -> float:
 def chi_square(reference: Counts, live: Counts) -> ChiSquare:
     """Whether both samples come from one distribution; bins too thin for the test are thrown together.
 
-    Cramér's V is the one of two samples of equal size, sqrt(chi2 (1/n + 1/m)) / 2. The usual sqrt(chi2 / (n + m))
-    shrinks when a day of traffic is compared with years of training data, and would hide the drift.
+    Where even together they are too thin, Fisher's exact test compares them with the rest, chi-square the others among
+    themselves, and the p-value is the smaller of both, doubled (Bonferroni): a code that is new in a day of traffic is
+    thin beside years of training data, and must not vanish. Cramér's V is the one of two samples of equal size,
+    sqrt(chi2 (1/n + 1/m)) / 2: the usual sqrt(chi2 / (n + m)) shrinks as the sizes differ, and would hide drift too.
     """
-    table = _pool_thin(np.array([reference, live]))
-    if table.shape[1] < 2:
+    table, thin = _thin_first(np.array([reference, live]))
+    pooled = np.column_stack([table[:, :thin].sum(axis=1), table[:, thin:]]) if thin else table
+    if pooled.shape[1] < 2:
         return ChiSquare(0.0, 1.0, 0.0)
-    test: Any = stats.chi2_contingency(table, correction=False)
+    test: Any = stats.chi2_contingency(pooled, correction=False)
     statistic, p_value = float(test.statistic), float(test.pvalue)
-    n, m = table.sum(axis=1)
+    if thin and test.expected_freq[:, 0].min() < SMALLEST_EXPECTED:
+        p_value = _thin_p_value(pooled[:, 0], pooled[:, 1:])
+    n, m = pooled.sum(axis=1)
     return ChiSquare(statistic, p_value, math.sqrt(statistic * (1 / n + 1 / m)) / 2)
 
 
@@ -89,15 +95,17 @@ def _exact(reference: ValueCounts, live: ValueCounts) -> KolmogorovSmirnov:
     if max(n, m) <= LARGEST_EXACT:
         test: Any = stats.ks_2samp(reference.repeated(), live.repeated())
         return KolmogorovSmirnov(float(test.statistic), float(test.pvalue), exact=True)
-    # Between two live values only the reference rises, so the largest distances are at a live value and just before.
-    position = np.searchsorted(reference.values, live.values, side="right")
     before = np.concatenate([[0], up_to_reference])
-    at_value = before[position]
-    is_shared = reference.values[position - 1] == live.values  # at position 0 it looks at the largest: not equal
-    below_value = at_value - np.where(is_shared, reference.counts[position - 1], 0)
-    above = (up_to_live / m - at_value / n).max()
-    under = (below_value / n - (up_to_live - live.counts) / m).max()
-    d = float(max(above, under))
+    d = 0.0
+    for start in range(0, len(live.values), BLOCK):
+        block = slice(start, start + BLOCK)
+        values, counts, up_to = live.values[block], live.counts[block], up_to_live[block]
+        position = np.searchsorted(reference.values, values, side="right")
+        is_shared = reference.values[position - 1] == values  # at position 0 it looks at the largest: not equal
+        at_value = before[position]
+        below_value = at_value - np.where(is_shared, reference.counts[position - 1], 0)
+        # Between two live values only the reference rises: the largest distances are at a live value and just before.
+        d = max(d, float((up_to / m - at_value / n).max()), float((below_value / n - (up_to - counts) / m).max()))
     return KolmogorovSmirnov(d, _asymptotic(d, n, m), exact=True)
 
 
@@ -124,14 +132,16 @@ def _smirnov_tail(d: float, n: int) -> float:
     return float(2 * d * step * terms.sum())
 
 
-def _pool_thin(table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`table` (2, bins) with every bin that expects too few rows in either sample added to one, the thinnest first."""
+def _thin_first(table: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """`table` (2, bins) without empty bins, those first that expect too few rows in either sample; their number."""
     table = table[:, table.sum(axis=0) > 0]
-    table = table[:, np.argsort(table.sum(axis=0), kind="stable")]
-    smallest_share = table.sum(axis=1).min() / table.sum()
-    enough = table.sum(axis=0) * smallest_share >= SMALLEST_EXPECTED
-    thin = int((~enough).sum())
-    # What is pooled may itself be too thin: then it takes in the next bins.
-    while 0 < thin < table.shape[1] and table[:, :thin].sum() * smallest_share < SMALLEST_EXPECTED:
-        thin += 1
-    return np.column_stack([table[:, :thin].sum(axis=1), table[:, thin:]]) if thin else table
+    expected = table.sum(axis=0) * (table.sum(axis=1).min() / table.sum())
+    return table[:, np.argsort(expected, kind="stable")], int((expected < SMALLEST_EXPECTED).sum())
+
+
+def _thin_p_value(thin: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+    fisher: Any = stats.fisher_exact(np.column_stack([thin, others.sum(axis=1)]))
+    if others.shape[1] < 2:
+        return float(fisher.pvalue)
+    test: Any = stats.chi2_contingency(others, correction=False)
+    return min(1.0, 2 * min(float(fisher.pvalue), float(test.pvalue)))
