@@ -26,7 +26,7 @@ Parameters = Mapping[str, str | int | float | bool | None]
 # Small on purpose: beyond these the validation loss moves in the fourth digit.
 LINEAR_SPACE = {"C": [0.01, 0.1, 1.0, 10.0, 100.0]}
 BOOSTING_SPACE = {
-    "learning_rate": [0.05, 0.07, 0.1],
+    "learning_rate": [0.1, 0.15, 0.2],
     "max_leaf_nodes": [15, 31],
     "min_samples_leaf": [20, 50, 100],
     "l2_regularization": [0.0, 1.0, 10.0],
@@ -46,14 +46,15 @@ class Trial:
 class Candidate:
     """A fitted candidate, its threshold, and its metrics on the validation split.
 
-    `model.predict_proba` takes `features.inputs` and gives (rows, 2). `losses` holds the log-loss after each
-    iteration, by split, where the learner is iterative.
+    `model.predict_proba` takes `features.inputs` and gives (rows, 2); `scores` are of the validation rows. `losses`
+    holds the log-loss after each iteration, by split, where the learner is iterative.
     """
 
     name: str
     model: Any
     parameters: Parameters
     threshold: Threshold
+    scores: NDArray[np.float64]
     validation: Mapping[str, float]
     trials: tuple[Trial, ...] = ()
     losses: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -144,9 +145,6 @@ def _search(
         shown = ", ".join(f"{key} {value:g}" for key, value in sorted(drawn.items()))
         progress(f"{name} {number}/{TRIALS}: {shown}: validation log-loss {loss:.4f}")
     best, model = min(trials, key=lambda trial: trial[0].log_loss)
-    if is_iterative:
-        # It would record how many cores this machine has, and the same model have other bytes elsewhere.
-        model._bin_mapper.n_threads = 1
     fitted = Pipeline([(FEATURES_STEP, features), (MODEL_STEP, model)])
     parameters = {**best.parameters, **({"max_iter": model.n_iter_} if is_iterative else {})}
     return _candidate(
@@ -167,4 +165,4 @@ def _candidate(
     scores = scores_of(model, data.validation)
     threshold = choose_threshold(problem, data.validation_positive, scores)
     rows = ScoredRows(data.validation_positive, scores, threshold.chosen, problem.costs)
-    return Candidate(name, model, parameters, threshold, rows.values(), **history)
+    return Candidate(name, model, parameters, threshold, scores, rows.values(), **history)

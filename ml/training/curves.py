@@ -1,7 +1,7 @@
 """The pictures of a training: curves of scores, rates per group, the search, the losses."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def fairness_bars(groups: "tuple[GroupRates, ...]", rates: tuple[str, ...]) -> F
 
 def search_results(candidates: "tuple[Candidate, ...]") -> Figure:
     """The validation log-loss of every configuration tried."""
-    figure, axes = _figure("Search", "Validation log-loss", "")
+    figure, axes = _figure("Search", "Validation log-loss", "", layout="constrained")
     labels: list[str] = []
     for colour, candidate in enumerate(c for c in candidates if c.trials):
         for trial in sorted(candidate.trials, key=lambda t: -t.log_loss):
@@ -88,9 +88,9 @@ def loss_curve(losses: Mapping[str, NDArray[np.float64]]) -> Figure:
     return figure
 
 
-def _figure(title: str, x: str, y: str) -> "tuple[Figure, Axes]":
+def _figure(title: str, x: str, y: str, layout: Literal["constrained"] | None = None) -> "tuple[Figure, Axes]":
     # Figures of their own, without pyplot: no global state, no window system.
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.8), layout=layout)
     axes: Any = figure.subplots()
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(visible=True, alpha=0.3)

@@ -1,16 +1,19 @@
 """Evaluate the chosen candidate on the test set, once, beside the baseline rule."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ml.data.leakage import single_feature_roc_auc
 from ml.problem import Problem
 from ml.release.manifest import MetricResult
-from ml.training.candidates import Candidate, scores_of
+from ml.training.candidates import Candidate
 from ml.training.evaluation import Evaluation
 from ml.training.fairness import group_rates
-from ml.training.features import inputs, positives
+from ml.training.features import positives
 from ml.training.metrics import METRICS, ScoredRows, difference_intervals
 from ml.training.provenance import code_state, environment, problem_digest
 
@@ -22,16 +25,17 @@ def evaluate(
     chosen: Candidate,
     baseline: Candidate,
     *,
+    scores: Mapping[str, NDArray[np.float64]],
     train: pd.DataFrame,
     test: pd.DataFrame,
     data: dict[str, str],
     root: Path,
 ) -> Evaluation:
-    """Measure everything that the gates judge; `data` maps a dataset's name to its digest."""
-    features, positive = inputs(problem, test), positives(problem, test)
-    scores = scores_of(chosen.model, features)
-    ours = ScoredRows(positive, scores, chosen.threshold.chosen, problem.costs)
-    theirs = ScoredRows(positive, scores_of(baseline.model, features), baseline.threshold.chosen, problem.costs)
+    """Measure everything that the gates judge; `scores` are of the test rows, `data` the digests by dataset."""
+    positive = positives(problem, test)
+    held_positive = scores[chosen.name] >= chosen.threshold.chosen
+    ours = ScoredRows(positive, scores[chosen.name], chosen.threshold.chosen, problem.costs)
+    theirs = ScoredRows(positive, scores[baseline.name], baseline.threshold.chosen, problem.costs)
     commit, modified = code_state(root)
     return Evaluation(
         candidate=chosen.name,
@@ -39,7 +43,7 @@ def evaluate(
         decision_threshold=chosen.threshold.chosen,
         test_rows=len(test),
         metrics=_results(problem, ours, theirs),
-        fairness=group_rates(problem, features, positive, scores >= chosen.threshold.chosen),
+        fairness=group_rates(problem, test, positive, held_positive),
         single_feature_roc_auc=single_feature_roc_auc(problem, train),
         data=data,
         code_commit=commit,

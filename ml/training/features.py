@@ -50,7 +50,7 @@ def boosting_pipeline(problem: Problem, *, seed: int) -> Pipeline:
     is_categorical: Any = [True] * len(categorical) + [False] * len(numeric)
     early_stopping: Any = True
     model = HistGradientBoostingClassifier(
-        categorical_features=is_categorical, max_iter=300, early_stopping=early_stopping, random_state=seed
+        categorical_features=is_categorical, max_iter=150, early_stopping=early_stopping, random_state=seed
     )
     return Pipeline([(FEATURES_STEP, features), (MODEL_STEP, model)])
 

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from ml.problem import Problem
-from ml.training.candidates import Candidate, scores_of
+from ml.training.candidates import Candidate
 from ml.training.curves import fairness_bars, loss_curve, score_curves, search_results
 from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, Evaluation
 from ml.training.fairness import RATES
-from ml.training.features import inputs, positives
+from ml.training.features import positives
 from ml.training.fit import Prepared, Trained
 from ml.training.folder import write_candidate
 from ml.training.gates import table
@@ -77,8 +77,8 @@ def _log_candidate(tracking: Tracking, run_id: str, candidate: Candidate, folder
 
 
 def _write_comparison(problem: Problem, data: Prepared, trained: Trained, folder: Path) -> None:
-    features, positive = inputs(problem, data.validation), positives(problem, data.validation)
-    scores = {c.name: scores_of(c.model, features) for c in trained.candidates}
+    positive = positives(problem, data.validation)
+    scores = {c.name: c.scores for c in trained.candidates}
     thresholds = {c.name: c.threshold.chosen for c in trained.candidates}
     for name, figure in score_curves(problem, positive, scores, thresholds, "validation rows").items():
         _save(figure, folder / "curves" / f"{name}.png")
@@ -87,11 +87,9 @@ def _write_comparison(problem: Problem, data: Prepared, trained: Trained, folder
 
 
 def _write_chosen(problem: Problem, data: Prepared, trained: Trained, folder: Path) -> None:
-    features, positive = inputs(problem, data.test), positives(problem, data.test)
-    both = (trained.chosen, trained.baseline)
-    scores = {c.name: scores_of(c.model, features) for c in both}
-    thresholds = {c.name: c.threshold.chosen for c in both}
-    for name, figure in score_curves(problem, positive, scores, thresholds, "test rows").items():
+    positive = positives(problem, data.test)
+    thresholds = {c.name: c.threshold.chosen for c in (trained.chosen, trained.baseline)}
+    for name, figure in score_curves(problem, positive, trained.test_scores, thresholds, "test rows").items():
         _save(figure, folder / "curves" / f"{name}.png")
     _save(fairness_bars(trained.evaluation.fairness, RATES), folder / "curves" / "fairness.png")
     (folder / "gates.txt").write_text(table(trained.gates) + "\n", encoding="utf-8")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-# Set before mlflow is imported: by default it reports its use to its makers.
+# Set before mlflow is imported: by default it reports its use to its makers, and prints to standard output.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
