@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -66,7 +66,7 @@ def _parquet(content: bytes, source: str) -> pd.DataFrame:
 def _csv(content: bytes, source: str) -> pd.DataFrame:
     ragged: list[_Ragged] = []
 
-    def collect(row: _Ragged) -> str:
+    def collect(row: _Ragged) -> Literal["skip"]:
         ragged.append(row)
         return "skip"
 
