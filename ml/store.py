@@ -18,7 +18,7 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
         self.filesystem, self._root = cast(tuple[fsspec.AbstractFileSystem, str], fsspec.url_to_fs(self.uri))
-        self._is_folder = isinstance(self.filesystem, LocalFileSystem)
+        self.is_folder = isinstance(self.filesystem, LocalFileSystem)
 
     def path(self, key: str) -> str:
         """The object's path as `filesystem` wants it; ValueError for a key that leaves the store."""
@@ -45,7 +45,7 @@ class Store:
 
     def write(self, key: str, data: bytes) -> None:
         """Write the object as a whole, over what was there."""
-        if self._is_folder:
+        if self.is_folder:
             temporary = self._temporary(key, data)
             os.replace(temporary, self.path(key))
         else:
@@ -53,7 +53,7 @@ class Store:
 
     def create(self, key: str, data: bytes) -> None:
         """Write the object only if there is none: FileExistsError otherwise, also between concurrent writers."""
-        if not self._is_folder:
+        if not self.is_folder:
             self.filesystem.pipe_file(self.path(key), data, mode="create")
             return
         temporary = self._temporary(key, data)

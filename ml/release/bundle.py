@@ -1,7 +1,6 @@
 """A bundle in an object store: addressed by the digest of its manifest, verified byte by byte when it is fetched."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from ml.errors import ReleaseRefused
+from ml.release._canonical import canonical_json, sha256
 from ml.release.manifest import DIGEST_PATTERN, Manifest
 from ml.store import Store
 
@@ -38,17 +38,17 @@ def canonical(manifest: Manifest) -> bytes:
 
     Only what was stated is written, so that a manifest from before a field was added keeps its digest.
     """
-    return _canonical_json(manifest.model_dump(mode="json", exclude_unset=True))
+    return canonical_json(manifest.model_dump(mode="json", exclude_unset=True))
 
 
 def digest_of(manifest: Manifest) -> str:
     """The release's digest: `sha256:` and the SHA-256 of the canonical manifest."""
-    return _sha256(canonical(manifest))
+    return sha256(canonical(manifest))
 
 
 def bundle_digest(files: dict[str, str]) -> str:
     """The digest of a listing of files: the same bytes under the same names give the same digest."""
-    return _sha256(_canonical_json(files))
+    return sha256(canonical_json(files))
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -82,7 +82,7 @@ def publish(store: Store, folder: Path) -> str:
     manifest = _read_folder_manifest(folder)
     _refuse_difference(manifest.files, file_digests(folder), str(folder))
     data = canonical(manifest)
-    digest = _sha256(data)
+    digest = sha256(data)
     key = key_of(digest)
     for name in manifest.files:
         store.write(f"{key}/{name}", (folder / name).read_bytes())
@@ -155,9 +155,9 @@ def _manifest_bytes(store: Store, digest: str) -> bytes:
 def _with_digest(data: bytes, digest: str, where: str) -> bytes:
     if len(data) > MAXIMUM_MANIFEST_BYTES:
         raise ReleaseRefused(f"{where} is larger than {MAXIMUM_MANIFEST_BYTES} bytes: that is no manifest.")
-    if _sha256(data) != digest:
+    if sha256(data) != digest:
         raise ReleaseRefused(
-            f"{where} was altered: its digest is {_sha256(data)}, not {digest}. Restore it, or pin another release."
+            f"{where} was altered: its digest is {sha256(data)}, not {digest}. Restore it, or pin another release."
         )
     return data
 
@@ -231,11 +231,3 @@ def _sentence(where: str, wrong: list[str]) -> str:
         f"The bundle {where} is not what its manifest says: {', '.join(wrong[:5])}{more}. "
         "Publish it again, or pin another release."
     )
-
-
-def _canonical_json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def _sha256(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
