@@ -84,7 +84,7 @@ def evaluation_of(problem: Problem) -> Evaluation:
             for attribute in problem.protected
             for group in ("a", "b")
         ),
-        single_feature_roc_auc={name: 0.6 for name in problem.feature_names},
+        single_feature_roc_auc=dict.fromkeys(problem.feature_names, 0.6),
         data={"2015": f"sha256:{'1' * 64}"},
         code_commit="0" * 40,
         code_modified=False,
@@ -109,7 +109,7 @@ def write_candidate(folder: Path, problem: Problem, *, seed: int = 1, stamp: str
         "model_uuid": stamp,
         "model_id": stamp,
         "run_id": stamp,
-        "artifact_path": f"/tmp/{stamp}",
+        "artifact_path": f"/somewhere/{stamp}",
         "utc_time_created": stamp,
     }
     (folder / "model" / "MLmodel").write_text(yaml.safe_dump(description), encoding="utf-8")

@@ -194,6 +194,7 @@ PAGE: Final = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 0 auto; padding: 2rem 1rem; }}
+table {{ border-collapse: collapse; }}
 th, td {{ text-align: left; vertical-align: top; padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid #8884; }}
 th {{ white-space: nowrap; }} td {{ overflow-wrap: anywhere; }}
 </style></head>

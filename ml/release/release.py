@@ -175,7 +175,8 @@ def _new_version(client: MlflowClient, problem: Problem, run_id: str) -> ModelVe
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"runs:/{run_id}/{CANDIDATE_FOLDER}/{MODEL_FOLDER}"
-    return client.create_model_version(problem.name, source, run_id, tags={CREATED_BY_TAG: _person()})
+    tags = {CREATED_BY_TAG: _person()}
+    return client.create_model_version(problem.name, source, run_id, tags=tags, await_creation_for=0)
 
 
 def _claimed(store: Store, claim: str, manifest: Manifest) -> Manifest:

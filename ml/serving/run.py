@@ -6,6 +6,7 @@ import sys
 from typing import Any, Final
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from ml.errors import InputRefused
 
@@ -19,6 +20,7 @@ BACKLOG: Final = 1024
 def run(app: Any, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; InputRefused where the port can't be had. The address goes to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    disable_created_metrics()  # a second series for every counter, which nothing here reads
     listener = _listen(host, port)
     logging.getLogger(__name__).info("Listening on http://%s:%d", host, listener.getsockname()[1])
     config = uvicorn.Config(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -189,9 +188,9 @@ def test_a_publish_that_is_killed_is_never_seen_and_can_be_repeated(
 def test_a_spoiled_cache_is_fetched_again(store: Store, published: str, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     fetch(store, published, folder)
-    kept = os.stat(folder).st_ino
+    kept = folder.stat().st_ino
     fetch(store, published, folder)
-    assert os.stat(folder).st_ino == kept, "a good copy is kept"
+    assert folder.stat().st_ino == kept, "a good copy is kept"
     (folder / "model" / "model.pkl").write_bytes(b"evil")
     fetch(store, published, folder)
     verify(store, published)

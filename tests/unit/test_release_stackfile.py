@@ -1,6 +1,5 @@
 """Pinning changes one line of a stack file and not another byte of it."""
 
-import os
 import stat
 from pathlib import Path
 
@@ -123,7 +122,7 @@ def test_a_file_that_is_not_understood_is_refused_and_left_alone(tmp_path: Path,
     with pytest.raises(InputRefused, match=str(file)):
         pin(file, ONE)
     assert file.read_bytes() == data
-    assert os.listdir(tmp_path) == [file.name]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_only_a_digest_is_pinned(tmp_path: Path) -> None:

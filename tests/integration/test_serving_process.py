@@ -1,0 +1,257 @@
+"""The server and the monitor as processes, over real sockets."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.problem import Problem
+from ml.release.bundle import key_of
+from ml.release.schema import BundleSchema
+from ml.store import Store
+
+START_S = 60.0
+JSON = {"Content-Type": "application/json"}
+
+
+class Process:
+    """`mlops …` on a free port."""
+
+    def __init__(self, *arguments: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "ml", *arguments, "--port", "0"], stderr=subprocess.PIPE, env=environment
+        )
+        assert self.popen.stderr is not None
+        self.said = b""
+        while not (found := re.search(rb"Listening on http://[\d.]+:(\d+)\n", self.said)):
+            ready, _, _ = select.select([self.popen.stderr], [], [], START_S)
+            chunk = os.read(self.popen.stderr.fileno(), 65536) if ready else b""
+            assert chunk, f"it did not listen: {self.said.decode()}"
+            self.said += chunk
+        self.port = int(found.group(1))
+        self._drain = threading.Thread(target=self._read_on, daemon=True)
+        self._drain.start()
+
+    def _read_on(self) -> None:
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            self.said += line
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = START_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, self.said.decode()
+            assert self.popen.poll() is None, self.said.decode()
+            threading.Event().wait(0.05)
+
+    def end(self) -> int:
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def process(*arguments: str) -> Iterator[Process]:
+    running = Process(*arguments)
+    try:
+        yield running
+    finally:
+        if running.popen.poll() is None:
+            running.popen.kill()
+            running.popen.wait()
+
+
+@contextlib.contextmanager
+def server(tmp_path: Path, store: Store) -> Iterator[Process]:
+    with process("serve", "--deployment", str(deployment(tmp_path)), "--store", store.uri) as running:
+        yield running
+
+
+def deployment(tmp_path: Path) -> Path:
+    (tmp_path / "serving").mkdir(exist_ok=True)
+    return tmp_path / "serving" / "deployment.json"
+
+
+def state(tmp_path: Path, release: str) -> None:
+    deployment(tmp_path).write_text(json.dumps({"release": release}))
+
+
+def reload(running: Process, tmp_path: Path) -> tuple[int, dict[str, Any]]:
+    token = (tmp_path / "serving" / "admin-token").read_text()
+    status, body = running.ask("POST", "/admin/reload", headers={"Authorization": f"Bearer {token}"})
+    return status, json.loads(body)
+
+
+@pytest.fixture
+def body(small_problem: Problem) -> bytes:
+    return json.dumps(BundleSchema.of(small_problem).example).encode()
+
+
+def test_a_server_waits_for_its_release_serves_it_and_ends_when_told(
+    tmp_path: Path, store: Store, published: str, body: bytes
+) -> None:
+    with server(tmp_path, store) as running:
+        running.wait_for(lambda: b"No release is deployed yet" in running.ask("GET", "/ready")[1])
+        assert running.ask("GET", "/health")[0] == 200
+        state(tmp_path, published)
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        status, answer = running.ask("POST", "/predict", body, JSON)
+        assert (status, json.loads(answer)["release"]) == (200, published)
+        assert running.end() == -signal.SIGTERM
+
+
+def test_the_limits_hold_over_a_real_socket(tmp_path: Path, store: Store, published: str, body: bytes) -> None:
+    state(tmp_path, published)
+    with server(tmp_path, store) as running:
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        for wrong in (b"", b"{", b"\xff", b"[" * 100_000, b'{"x": NaN}', b'[{"x": 1}]'):
+            status, answer = running.ask("POST", "/predict", wrong, JSON)
+            assert 400 <= status < 500
+            assert json.loads(answer)["error"]
+        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as raw:
+            raw.sendall(
+                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 999999999\r\n\r\n"
+            )
+            assert raw.recv(4096).startswith(b"HTTP/1.1 413")
+        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as raw:
+            raw.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+            assert b"400" in raw.recv(4096)
+        assert running.ask("POST", "/predict", body, JSON)[0] == 200
+
+
+def test_releases_are_swapped_under_load_without_one_failed_request(
+    tmp_path: Path, store: Store, published: str, publish_version: Callable[[str], str], body: bytes
+) -> None:
+    second = publish_version("2")
+    state(tmp_path, published)
+    with server(tmp_path, store) as running:
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        seen: list[tuple[int, str, str]] = []
+        wrong: list[object] = []
+        stop = threading.Event()
+
+        def load() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+            try:
+                while not stop.is_set():
+                    connection.request("POST", "/predict", body, JSON)
+                    response = connection.getresponse()
+                    answer = json.loads(response.read())
+                    seen.append((response.status, answer.get("release"), answer.get("version")))
+            except Exception as error:
+                wrong.append(error)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for release in (second, published, second, published, second):
+            before = len(seen)
+            running.wait_for(lambda before=before: len(seen) > before + 20)
+            state(tmp_path, release)
+            status, said = reload(running, tmp_path)
+            assert (status, said["release"]) == (200, release)
+        before = len(seen)
+        running.wait_for(lambda: len(seen) > before + 20)
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert not wrong
+        assert {status for status, _, _ in seen} == {200}
+        assert {(release, version) for _, release, version in seen} == {(published, "1"), (second, "2")}
+        assert all(release == second for _, release, _ in seen[-8:])
+        assert running.end() == -signal.SIGTERM
+
+
+def test_a_server_starts_again_from_its_cache_and_refuses_a_tampered_store(
+    tmp_path: Path, store: Store, published: str, publish_version: Callable[[str], str], body: bytes
+) -> None:
+    second = publish_version("2")
+    state(tmp_path, published)
+    with server(tmp_path, store) as running:
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        store.write(f"{key_of(second)}/model/model.pkl", b"evil")
+        state(tmp_path, second)
+        status, said = reload(running, tmp_path)
+        assert status == 409
+        assert "model/model.pkl was altered" in said["error"]
+        assert json.loads(running.ask("POST", "/predict", body, JSON)[1])["release"] == published
+    state(tmp_path, published)
+    store.delete(key_of(published))
+    with server(tmp_path, store) as running:
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+
+
+def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, store: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for command in (["serve", "--deployment", str(tmp_path / "d.json")], ["monitor"]):
+            ended = subprocess.run(
+                [sys.executable, "-m", "ml", *command, "--store", store.uri, "--port", port],
+                capture_output=True,
+                text=True,
+                timeout=START_S,
+                check=False,
+            )
+            assert ended.returncode == 2
+            assert f"Can't listen on 127.0.0.1:{port}" in ended.stderr
+            assert "Traceback" not in ended.stderr
+
+
+def test_the_monitor_says_what_it_sees(tmp_path: Path, store: Store, published: str, body: bytes) -> None:
+    state(tmp_path, published)
+    with server(tmp_path, store) as running:
+        endpoint = f"http://127.0.0.1:{running.port}"
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        for _ in range(3):
+            assert running.ask("POST", "/predict", body, JSON)[0] == 200
+        with process("monitor", "--endpoint", endpoint, "--store", store.uri, "--interval-s", "0.1") as monitor:
+
+            def metric(name: str) -> str | None:
+                text = monitor.ask("GET", "/metrics")[1].decode()
+                return next((x.rsplit(" ", 1)[1] for x in text.splitlines() if x.startswith(name)), None)
+
+            monitor.wait_for(lambda: metric("mlops_endpoint_predictions") == "3.0")
+            assert metric("mlops_endpoint_up") == "1.0"
+            assert metric(f'mlops_endpoint_release_info{{model="employment",release="{published}"') == "1.0"
+            page = monitor.ask("GET", "/")[1].decode()
+            assert published in page
+            assert "Endpoint: up" in page
+            running.end()
+            monitor.wait_for(lambda: metric("mlops_endpoint_up") == "0.0")
+            assert metric("mlops_endpoint_release_info{") is None
+            assert "Endpoint: down" in monitor.ask("GET", "/")[1].decode()
+            assert monitor.ask("GET", "/health")[0] == 200
+            assert monitor.end() == -signal.SIGTERM
+
+
+def test_a_monitor_without_an_endpoint_says_so(store: Store) -> None:
+    with process("monitor", "--store", store.uri) as monitor:
+        assert json.loads(monitor.ask("GET", "/health")[1])["endpoint"] is None
+        assert "Nothing is released yet" in monitor.ask("GET", "/")[1].decode()
+        assert monitor.ask("GET", "/metrics")[0] == 200
+        assert monitor.ask("GET", "/nothing")[0] == 404
+        assert monitor.ask("POST", "/")[0] == 405
