@@ -32,7 +32,7 @@ class Platform(pulumi.ComponentResource):
                 "host": args.network.host,
                 "tags": tags(config),
             },
-            pulumi.ResourceOptions(parent=self),
+            pulumi.ResourceOptions(parent=self, protect=config.environment.is_protected),
         )
         self.identifier = supervisor.id
         self.register_outputs({"identifier": self.identifier})
@@ -77,7 +77,7 @@ class Endpoint(pulumi.ComponentResource):
         deployment = Deployment(
             logical(name, "deployment"),
             {"file": str(file), "release": args.release, "url": f"http://127.0.0.1:{port}"},
-            pulumi.ResourceOptions(parent=self),
+            pulumi.ResourceOptions(parent=self, protect=args.config.environment.is_protected),
         )
         server = program(
             self,
@@ -125,5 +125,9 @@ def program(
             "ready_path": ready_path,
             "ready_timeout_s": READY_TIMEOUT_S,
         },
-        pulumi.ResourceOptions(parent=parent, depends_on=[depends_on] if depends_on else None),
+        pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=[depends_on] if depends_on else None,
+            protect=args.config.environment.is_protected,
+        ),
     )
