@@ -118,7 +118,6 @@ def test_prod_is_protected_as_a_whole_until_somebody_says_otherwise(project: Pro
     project.add_stack(stack)
     project.up(stack)
     output = project.run("destroy", "--yes", "--skip-preview", "--stack", stack, fails=True)
-    assert "store-folder" in output
     assert "protect" in output
     assert set(project.processes(stack)) >= {"tracking", "monitor"}
     project.run("state", "unprotect", "--all", "--yes", "--stack", stack)
