@@ -17,7 +17,7 @@ TIMEOUT_S: Final = 60.0
 SHOWN_ROWS: Final = 20
 
 
-@click.command()
+@click.command(epilog="Example: mlops serve --deployment deployment.json --store file:///var/lib/mlops/store")
 @click.option(
     "--deployment",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -51,10 +51,7 @@ def serve(
     maximum_rows: int,
     maximum_body_bytes: int,
 ) -> None:
-    """Run the model server until it is told to stop; requests under way are finished first.
-
-    Example: mlops serve --deployment serving/deployment.json --store file:///var/lib/mlops/store --port 8080
-    """
+    """Run the model server until it is told to stop; requests under way are finished first."""
     from ml.serving.app import ModelServer, Settings
     from ml.serving.run import run
 
@@ -68,7 +65,7 @@ def serve(
     run(ModelServer(settings), host, port)
 
 
-@click.command()
+@click.command(epilog="Example: mlops predict --stack local-dev rows.json")
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--stack", required=True, help="The stack whose endpoint is asked, like local-dev.")
 @click.option("--json", "as_json", is_flag=True, help="Print the endpoint's answer as it is.")
@@ -77,8 +74,6 @@ def predict(file: Any, stack: str, as_json: bool) -> None:
 
     FILE holds one row as a JSON object, {"rows": [row, ...]}, or a list of rows. Without it, the endpoint's
     own example row is sent.
-
-    Example: mlops predict --stack local-dev rows.json
     """
     url = Runtime.load(stack).endpoint_url
     if url is None:

@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from ml.errors import InputRefused
 from ml.problem import Problem
 from ml.release.bundle import key_of
 from ml.release.schema import BundleSchema
+from ml.runtime import Runtime
+from ml.serving.command import predict
 from ml.store import Store
 
 START_S = 60.0
@@ -203,6 +207,41 @@ def test_a_server_starts_again_from_its_cache_and_refuses_a_tampered_store(
     store.delete(key_of(published))
     with server(tmp_path, store) as running:
         running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+
+
+def test_predict_asks_the_stacks_endpoint(
+    tmp_path: Path, store: Store, published: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state(tmp_path, published)
+    with server(tmp_path, store) as running:
+        runtime = Runtime(
+            stack="local-dev",
+            cloud="local",
+            platform="process",
+            environment="dev",
+            store_uri=store.uri,
+            tracking_uri="http://127.0.0.1:1",
+            monitor_url="http://127.0.0.1:1",
+            endpoint_url=f"http://127.0.0.1:{running.port}",
+        )
+        monkeypatch.setattr(Runtime, "load", lambda _stack: runtime)
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        file = tmp_path / "rows.json"
+        file.write_bytes(b'{"rows": [' + b", ".join([body] * 25) + b"]}")
+
+        def ask(*arguments: str, **given: Any) -> Result:
+            return CliRunner().invoke(predict, ["--stack", "local-dev", *arguments], **given)
+
+        assert published in ask().stdout
+        assert "5 more rows" in ask(str(file)).stdout
+        assert json.loads(ask("-", "--json", input=body).stdout)["release"] == published
+        refused = ask("-", input=b'{"AGEP": true}').exception
+        assert isinstance(refused, InputRefused)
+        assert "row 0, column AGEP: expected an integer" in str(refused)
+        monkeypatch.setattr(Runtime, "load", lambda _stack: runtime.model_copy(update={"endpoint_url": None}))
+        assert "serves nothing yet" in str(ask().exception)
+    monkeypatch.setattr(Runtime, "load", lambda _stack: runtime)
+    assert "can't be reached" in str(ask().exception)
 
 
 def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, store: Store) -> None:
