@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["PROJECT", "StepFailed", "environment_exists", "run", "say"]
+import click
+
+__all__ = ["PROJECT", "StepFailed", "call", "environment_exists", "run", "say"]
 
 PROJECT = Path(__file__).parents[1]
 
@@ -21,25 +23,27 @@ def say(text: str) -> None:
     print(f"\033[1m==> {text}\033[0m" if sys.stderr.isatty() else f"==> {text}", file=sys.stderr, flush=True)
 
 
-def run(command: list[str], environment: Mapping[str, str], *, capture: bool = False) -> str:
-    """Run one step in the project's folder; its output goes to standard error, or is returned."""
-    shown = " ".join(Path(word).name if word.startswith("/") else word for word in command)
+def run(command: list[str], environment: Mapping[str, str]) -> None:
+    """Run one step in the project's folder."""
+    say(" ".join(command))
     started = time.monotonic()
-    if not capture:
-        say(shown)
-    process = subprocess.Popen(
-        command, cwd=PROJECT, env=os.environ | environment, stdout=subprocess.PIPE if capture else sys.stderr, text=True
-    )
+    process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment)
     try:
-        output, _ = process.communicate()
+        process.wait()
     except KeyboardInterrupt:
         process.wait()  # the terminal has interrupted it too; it ends in its own way
         raise
     if process.returncode:
-        raise StepFailed(f"`{shown}` ended with exit code {process.returncode}.")
-    if not capture:
-        say(f"{shown}: {time.monotonic() - started:.1f} s")
-    return output or ""
+        raise StepFailed(f"`{' '.join(command)}` ended with exit code {process.returncode}; its message is above.")
+    say(f"{' '.join(command[:2])}: {time.monotonic() - started:.1f} s")
+
+
+def call(command: click.Command, *words: str) -> None:
+    """Run one of `mlops`' own commands in this process, which has the libraries loaded already."""
+    say(f"mlops {command.name} {' '.join(words)}")
+    started = time.monotonic()
+    command.main(list(words), prog_name=f"mlops {command.name}", standalone_mode=False)
+    say(f"mlops {command.name}: {time.monotonic() - started:.1f} s")
 
 
 def environment_exists(stack: str, environment: Mapping[str, str]) -> bool:

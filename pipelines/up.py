@@ -1,21 +1,26 @@
 """`make up`: from nothing to a served model, with the commands that a person would use one by one."""
 
-import json
+import importlib
 import os
-import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
+from threading import Thread
 
 import click
 
 from infra.config import StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
+from ml.errors import MlopsError
 from ml.release.bundle import read_manifest
+from ml.release.command import release
 from ml.release.stackfile import pinned, stack_file, unpin
 from ml.runtime import Runtime
+from ml.serving.command import predict
 from ml.store import Store
-from pipelines._steps import PROJECT, StepFailed, environment_exists, run, say
+from ml.training.command import train
+from pipelines._steps import PROJECT, StepFailed, call, environment_exists, run, say
 from pipelines.down import destroy
 
 UP = ["pulumi", "up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs"]
@@ -39,8 +44,8 @@ def up(stack: str) -> None:
     try:
         _bring_up(stack, environment, is_new=is_new)
         _summarise(stack, started)
-    except StepFailed as error:
-        raise click.ClickException(f"{error} Its message is above; `make up` can be run again.") from error
+    except (StepFailed, MlopsError) as error:
+        raise click.ClickException(f"{error}\n`make up` can be run again.") from error
     except KeyboardInterrupt:
         if is_new and environment_exists(stack, environment):
             say("interrupted: ending what was started")
@@ -55,10 +60,13 @@ def _bring_up(stack: str, environment: Mapping[str, str], *, is_new: bool) -> No
     if (digest := pinned(file)) and not _is_in_store(stack, digest):
         say(f"the pinned release {digest[:19]}… isn't in this environment's store: a new one is made")
         unpin(file)
+    if pinned(file) is None:
+        # The libraries take seconds to load; the engine waits for servers meanwhile.
+        Thread(target=importlib.import_module, args=("ml.release.release",), daemon=True).start()
     run([*UP, "--stack", stack], environment)
     if pinned(file) is None:
-        run([sys.executable, "-m", "ml", "train", "--stack", stack], environment)
-        run([sys.executable, "-m", "ml", "release", "--stack", stack], environment)
+        call(train, "--stack", stack, "--root", str(PROJECT))
+        call(release, "--stack", stack)
         run([*UP, "--stack", stack], environment)
 
 
@@ -69,23 +77,24 @@ def _is_in_store(stack: str, digest: str) -> bool:
 
 def _summarise(stack: str, started: float) -> None:
     runtime = Runtime.load(stack)
-    answer = json.loads(run([sys.executable, "-m", "ml", "predict", "--stack", stack, "--json"], {}, capture=True))
+    say("a prediction from the running endpoint")
+    predict.main(["--stack", stack], prog_name="mlops predict", standalone_mode=False)
     taken_s = time.time() - started
-    digest = runtime.release or ""
-    manifest = read_manifest(Store(runtime.store_uri), digest)
-    click.echo(f"\n{stack} is up, {taken_s:.0f} s after the start.\n")
-    click.echo(f"  release     {manifest.name} {manifest.version}, {digest}")
-    click.echo(f"  gates       {', '.join(f'{gate.name} {gate.result}' for gate in manifest.gates)}")
-    for name, url in (
+    manifest = read_manifest(Store(runtime.store_uri), runtime.release or "")
+    results = Counter(gate.result for gate in manifest.gates)
+    click.echo(f"\n{stack} is up. From the start to the first prediction: {taken_s:.0f} s.\n")
+    for name, value in (
+        ("release", f"{manifest.name} {manifest.version} ({manifest.candidate})"),
+        ("digest", runtime.release),
+        ("gates", ", ".join(f"{count} {result}" for result, count in results.items())),
         ("endpoint", f"{runtime.endpoint_url}/docs"),
         ("MLflow", runtime.tracking_uri),
         ("monitor", runtime.monitor_url),
         ("Prometheus", runtime.metrics_url or "not on this machine"),
         ("store", runtime.store_uri),
     ):
-        click.echo(f"  {name:<12}{url}")
-    click.echo(f"  asked just now: {json.dumps(answer)}")
-    click.echo("\nNext: eval \"$(.venv/bin/mlops env)\" puts `pulumi` on PATH; `make down` ends everything.")
+        click.echo(f"  {name:<12}{value}")
+    click.echo('\nNext: eval "$(.venv/bin/mlops env)" puts `pulumi` on PATH; `make down` ends everything.')
 
 
 if __name__ == "__main__":
