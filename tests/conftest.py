@@ -5,12 +5,11 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from sklearn.linear_model import LogisticRegression
 
 from ml.problem import Categorical, Problem, load_problem
 from ml.release.build import Origin, build
@@ -19,6 +18,9 @@ from ml.release.manifest import Gate, GroupRates, MetricResult
 from ml.store import Store
 from ml.training.evaluation import Evaluation
 from ml.training.provenance import problem_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LENIENT = {
     "data_leakage": {"maximum_single_feature_roc_auc": 1.0},
@@ -44,8 +46,10 @@ def small_problem() -> Problem:
     return Problem.model_validate(definition | {"gates": LENIENT, "waivers": []})
 
 
-def rows_of(problem: Problem, count: int, seed: int = 1) -> pd.DataFrame:
+def rows_of(problem: Problem, count: int, seed: int = 1) -> "pd.DataFrame":
     """Valid random rows."""
+    import pandas as pd  # seconds: only for the tests that need a model
+
     random = np.random.default_rng(seed)
     columns = {
         f.name: random.choice(list(f.codes), count)
@@ -95,6 +99,8 @@ def evaluation_of(problem: Problem) -> Evaluation:
 
 def write_candidate(folder: Path, problem: Problem, *, seed: int = 1, stamp: str = "a") -> None:
     """A candidate folder; `stamp` is what MLflow would make different at each training."""
+    from sklearn.linear_model import LogisticRegression
+
     rows = rows_of(problem, 400, seed)
     labels = (rows.sum(axis=1) > rows.sum(axis=1).median()).astype(int)
     model = LogisticRegression(max_iter=500).fit(rows, labels)
