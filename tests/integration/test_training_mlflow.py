@@ -1,0 +1,265 @@
+"""A whole training against a real MLflow server, on a sample of the real data."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from ml.data.findings import DataRefused
+from ml.problem import Datasets, Problem, load_problem
+from ml.runtime import Runtime
+from ml.training.candidates import BASELINE
+from ml.training.command import train as command
+from ml.training.evaluation import CHOSEN_TAG, SCORE_COLUMN, Evaluation
+from ml.training.features import inputs
+from ml.training.tracking import TrackingUnreachable
+from ml.training.train import TrainingResult, train
+
+ROOT = Path(__file__).parents[2]
+ROWS = 6000
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first rows of each data file."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for entry in load_problem().datasets.files.values():
+        sample = pd.read_parquet(ROOT / load_problem().datasets.root / entry.path).head(ROWS)
+        sample.to_parquet(folder / entry.path, index=False)
+    return folder
+
+
+def problem_of(checkout: Path, name: str) -> Problem:
+    """The project's problem about that folder's files, in an experiment of its own."""
+    problem = load_problem()
+    files = {
+        key: entry.model_copy(update={"sha256": hashlib.sha256((checkout / entry.path).read_bytes()).hexdigest()})
+        for key, entry in problem.datasets.files.items()
+    }
+    datasets = Datasets(**{**problem.datasets.model_dump(), "root": ".", "files": files})
+    return problem.model_copy(update={"name": name, "datasets": datasets})
+
+
+def runtime_of(uri: str, store: Path) -> Runtime:
+    return Runtime(
+        stack="local-dev",
+        cloud="local",
+        platform="process",
+        environment="dev",
+        store_uri=store.as_uri(),
+        tracking_uri=uri,
+        monitor_url="http://127.0.0.1:1",
+    )
+
+
+class Training:
+    """A finished training and what MLflow holds of it."""
+
+    def __init__(self, result: TrainingResult, uri: str, folder: Path) -> None:
+        self.result = result
+        self.client = MlflowClient(uri)
+        self.folder = Path(self.client.download_artifacts(result.run_id, "", str(folder)))
+
+    def run(self, run_id: str) -> Run:
+        return self.client.get_run(run_id)
+
+    def artifacts(self, run_id: str, path: str) -> set[str]:
+        return {file.path for file in self.client.list_artifacts(run_id, path)}
+
+    @property
+    def nested(self) -> dict[str, Run]:
+        """The candidates' runs by name."""
+        runs = self.client.search_runs(
+            [self.result.experiment_id], f"tags.`mlflow.parentRunId` = '{self.result.parent_run_id}'"
+        )
+        return {run.info.run_name: run for run in runs}
+
+
+@pytest.fixture(scope="module")
+def problem(checkout: Path) -> Problem:
+    return problem_of(checkout, "training-test")
+
+
+@pytest.fixture(scope="module")
+def trainings(
+    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Training, Training]]:
+    """The same training, twice."""
+    folder = tmp_path_factory.mktemp("trainings")
+    runtime = runtime_of(mlflow_uri, folder / "store")
+    made: list[Training] = []
+    for number in ("one", "two"):
+        (folder / number).mkdir()
+        said: list[str] = []
+        result = train(problem, runtime, checkout, said.append)
+        assert len(said) > 5
+        made.append(Training(result, mlflow_uri, folder / number))
+    yield made[0], made[1]
+    shutil.rmtree(folder)
+
+
+def test_one_experiment_a_run_per_training_and_one_inside_it_per_candidate(
+    trainings: tuple[Training, Training], problem: Problem
+) -> None:
+    one, two = trainings
+    assert one.result.experiment_id == two.result.experiment_id
+    assert one.client.get_experiment(one.result.experiment_id).name == problem.name
+    for training in trainings:
+        assert set(training.nested) == {BASELINE, "linear", "boosting"}
+        assert {run.info.status for run in training.nested.values()} == {"FINISHED"}
+        assert training.run(training.result.parent_run_id).info.status == "FINISHED"
+        chosen = [run.info.run_id for run in training.nested.values() if run.data.tags.get(CHOSEN_TAG) == "true"]
+        assert chosen == [training.result.run_id]
+        assert training.result.run_url.endswith(training.result.run_id)
+
+
+def test_every_run_says_what_it_was_made_from(trainings: tuple[Training, Training]) -> None:
+    training = trainings[0]
+    evaluation = training.result.trained.evaluation
+    for run in [*training.nested.values(), training.run(training.result.parent_run_id)]:
+        assert run.data.tags["mlflow.source.git.commit"] == evaluation.code_commit
+        assert run.data.tags["mlops.problem_digest"] == evaluation.problem_digest
+        for name, digest in evaluation.data.items():
+            assert run.data.tags[f"mlops.data.{name}"] == digest
+    datasets = {i.dataset.name: i.dataset.digest for i in training.run(training.result.run_id).inputs.dataset_inputs}
+    assert set(datasets) == set(evaluation.data)
+    assert all(evaluation.data[name].removeprefix("sha256:").startswith(digest) for name, digest in datasets.items())
+
+
+def test_metrics_and_parameters_of_every_candidate_are_logged(trainings: tuple[Training, Training]) -> None:
+    training = trainings[0]
+    for candidate in training.result.trained.candidates:
+        data = training.nested[candidate.name].data
+        for name, value in candidate.validation.items():
+            assert data.metrics[f"validation_{name}"] == pytest.approx(value)
+        assert candidate.parameters.keys() | {"decision_threshold", "decision_threshold_from"} == data.params.keys()
+    chosen = training.run(training.result.run_id).data.metrics
+    for metric in training.result.trained.evaluation.metrics:
+        assert chosen[f"test_{metric.name}"] == pytest.approx(metric.value)
+        assert chosen[f"test_{metric.name}_baseline"] == pytest.approx(metric.baseline)
+
+
+def test_curves_environment_and_events_are_kept(trainings: tuple[Training, Training]) -> None:
+    training, boosting = trainings[0], trainings[0].nested["boosting"].info.run_id
+    curves = {f"curves/{name}.png" for name in ("roc", "pr", "calibration", "cost")}
+    assert training.artifacts(training.result.parent_run_id, "curves") == curves | {"curves/search.png"}
+    assert curves | {"curves/fairness.png"} <= training.artifacts(training.result.run_id, "curves")
+    assert "environment.txt" in training.artifacts(training.result.parent_run_id, "")
+    assert (training.folder / "curves" / "roc.png").read_bytes().startswith(b"\x89PNG")
+    (events,) = training.artifacts(boosting, "tensorboard")
+    assert "tfevents" in events
+    losses = training.client.get_metric_history(boosting, "log_loss_validation")
+    expected = training.result.trained.candidates[2].losses["validation"]
+    assert [m.value for m in sorted(losses, key=lambda m: m.step)] == pytest.approx(expected.tolist())
+
+
+def test_the_candidate_folder_holds_a_model_that_any_mlflow_tool_loads(
+    trainings: tuple[Training, Training], problem: Problem
+) -> None:
+    folder = trainings[0].folder / "candidate"
+    assert {p.name for p in folder.iterdir()} == {"model", "evaluation.json", "reference.parquet"}
+    assert Evaluation.model_validate_json((folder / "evaluation.json").read_bytes()) == (
+        trainings[0].result.trained.evaluation
+    )
+    reference = pd.read_parquet(folder / "reference.parquet")
+    assert list(reference.columns) == [*problem.feature_names, problem.target.column, SCORE_COLUMN]
+    model = mlflow.pyfunc.load_model(str(folder / "model"))
+    probabilities = model.predict(inputs(problem, reference))
+    assert probabilities.shape == (len(reference), 2)
+    np.testing.assert_allclose(probabilities[:, 1], reference[SCORE_COLUMN])
+    assert model.metadata.get_input_schema().input_names() == problem.feature_names
+    requirements = (folder / "model" / "requirements.txt").read_text().split()
+    assert {line.split("==")[0] for line in requirements} == {
+        "cloudpickle",
+        "mlflow",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "scipy",
+    }
+
+
+def test_the_same_inputs_give_the_same_metrics_and_the_same_bytes(trainings: tuple[Training, Training]) -> None:
+    one, two = trainings
+    assert one.result.trained.evaluation == two.result.trained.evaluation
+    files = {p.relative_to(one.folder) for p in (one.folder / "candidate").rglob("*") if p.is_file()}
+    assert files == {p.relative_to(two.folder) for p in (two.folder / "candidate").rglob("*") if p.is_file()}
+    differing = {str(f) for f in files if (one.folder / f).read_bytes() != (two.folder / f).read_bytes()}
+    assert differing == {"candidate/model/MLmodel"}
+    description = [t.folder / "candidate" / "model" / "MLmodel" for t in trainings]
+    lines = [set(file.read_text().splitlines()) for file in description]
+    stamped = {line.split(":")[0] for line in lines[0] ^ lines[1]}
+    assert stamped == {"model_uuid", "utc_time_created"}
+
+
+def test_a_failing_gate_is_shown_and_the_training_still_logged(
+    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latency = problem.gates.latency.model_copy(update={"maximum_ms": 1e-6})
+    gates = problem.gates.model_copy(update={"latency": latency})
+    strict = problem.model_copy(update={"gates": gates, "name": "strict-test"})
+    monkeypatch.setattr("ml.training.command.load_problem", lambda: strict)
+    monkeypatch.setenv("MLOPS_RUNTIME", runtime_of(mlflow_uri, tmp_path / "store").model_dump_json())
+    said = CliRunner().invoke(command, ["--root", str(checkout), "--json"])
+    assert said.exit_code == 0, said.output
+    result: dict[str, Any] = json.loads(said.stdout)
+    failed = {gate["name"]: gate for gate in result["gates"] if gate["result"] == "failed"}
+    assert failed["latency_ms"]["missed_by"] > 0
+    assert set(result["candidates"]) == {BASELINE, "linear", "boosting"}
+    assert MlflowClient(mlflow_uri).get_run(result["run_id"]).data.tags[CHOSEN_TAG] == "true"
+
+
+def test_bad_data_ends_the_training_and_leaves_no_run_to_release(
+    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path: Path
+) -> None:
+    spoilt = tmp_path / "checkout"
+    shutil.copytree(checkout, spoilt)
+    test_file = spoilt / problem.datasets.files[problem.split.test].path
+    pd.read_parquet(test_file).drop(columns=problem.feature_names[0]).to_parquet(test_file, index=False)
+    bad = problem_of(spoilt, "bad-data-test")
+    with pytest.raises(DataRefused, match=problem.feature_names[0]):
+        train(bad, runtime_of(mlflow_uri, tmp_path / "store"), spoilt, lambda _: None)
+    client = MlflowClient(mlflow_uri)
+    experiment = client.get_experiment_by_name("bad-data-test")
+    assert client.search_runs([experiment.experiment_id]) == []
+
+
+def test_an_interrupted_training_ends_its_runs_and_is_never_chosen(
+    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ml.training.record.write_candidate", interrupt)
+    interrupted = problem.model_copy(update={"name": "interrupted-test"})
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted, runtime_of(mlflow_uri, tmp_path / "store"), checkout, lambda _: None)
+    client = MlflowClient(mlflow_uri)
+    runs = client.search_runs([client.get_experiment_by_name("interrupted-test").experiment_id])
+    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
+    assert "KILLED" in {run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    assert not [run for run in runs if CHOSEN_TAG in run.data.tags]
+
+
+def test_a_deleted_experiment_comes_back(mlflow_uri: str) -> None:
+    from ml.training.tracking import Tracking
+
+    first = Tracking(mlflow_uri, "deleted-test")
+    MlflowClient(mlflow_uri).delete_experiment(first.experiment_id)
+    assert Tracking(mlflow_uri, "deleted-test").experiment_id == first.experiment_id
+
+
+def test_without_a_server_the_answer_comes_at_once(problem: Problem, checkout: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrackingUnreachable, match="No MLflow server answers at http://127.0.0.1:1 .*pulumi up"):
+        train(problem, runtime_of("http://127.0.0.1:1", tmp_path / "store"), checkout, lambda _: None)
+    assert not (tmp_path / "store").exists()
