@@ -207,7 +207,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=100)
+@settings(deadline=None)
 @given(
     names,
     numbers,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.problem import Categorical, Problem, load_problem
@@ -155,6 +155,7 @@ values = (
 )
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.dictionaries(st.sampled_from([*PROBLEM.feature_names, "other"]), values, max_size=3), st.booleans())
 def test_a_row_is_accepted_exactly_when_its_json_schema_accepts_it(changes: dict[str, Any], batch: bool) -> None:
     changed = EXAMPLE | changes
@@ -176,6 +177,7 @@ def _fits(schema: dict[str, Any], value: object) -> bool:
     return bool(schema["minimum"] <= value <= schema["maximum"])
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_are_answered_with_a_refusal_and_never_with_a_crash(body: bytes) -> None:
     assert 400 <= refusal(body).status < 500
