@@ -34,6 +34,7 @@ LENIENT = {
     },
     "fairness": {"minimum_group_rows": 1},
     "latency": {"rows": 1, "quantile": 0.5, "maximum_ms": 10_000.0},
+    "shadow": {"maximum_rows": 100, "maximum_changed_decisions": 1.0},
 }
 
 
