@@ -181,6 +181,13 @@ class LatencyGate(_Frozen):
     maximum_ms: float = Field(gt=0)
 
 
+class ShadowGate(_Frozen):
+    """A promoted release decides anew on logged requests: how many, and how large a share may be decided otherwise."""
+
+    maximum_rows: int = Field(ge=1, le=100_000)
+    maximum_changed_decisions: float = Field(ge=0, le=1)
+
+
 class Gates(_Frozen):
     """Everything that blocks a release."""
 
@@ -188,6 +195,7 @@ class Gates(_Frozen):
     quality: QualityGate
     fairness: FairnessGate
     latency: LatencyGate
+    shadow: ShadowGate
 
 
 class Waiver(_Frozen):

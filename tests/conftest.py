@@ -2,7 +2,7 @@
 
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,15 @@ LENIENT = {
     "latency": {"rows": 1, "quantile": 0.5, "maximum_ms": 10_000.0},
     "shadow": {"maximum_rows": 100, "maximum_changed_decisions": 1.0},
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or makes a key, or anything else, in the configuration folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("MLOPS_SIGN_AS", "author@example.org")
+        yield
 
 
 @pytest.fixture(scope="session")

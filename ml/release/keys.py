@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from getpass import getuser
@@ -112,18 +112,22 @@ class Signer:
 class TrustedKeys:
     """The public keys whose signatures count; no two names share a key, or one person could be two."""
 
-    def __init__(self, keys: Iterator[PublicKey]) -> None:
+    def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._by_name: dict[str, PublicKey] = {}
         self._by_fingerprint: dict[str, PublicKey] = {}
         for key in keys:
-            same = self._by_fingerprint.get(key.fingerprint)
-            if same and same.name != key.name:
-                raise InputRefused(
-                    f"{same.name} and {key.name} have the same key {key.fingerprint[:16]}…, but a key belongs to one "
-                    "person. Delete one of the two .pub files."
-                )
-            if key.name not in self._by_name:  # the organisation's come first, and win
-                self._by_name[key.name] = self._by_fingerprint[key.fingerprint] = key
+            self.add(key)
+
+    def add(self, key: PublicKey) -> None:
+        """Trust a key too; of two keys of one name the first counts, and the organisation's come first."""
+        same = self._by_fingerprint.get(key.fingerprint)
+        if same and same.name != key.name:
+            raise InputRefused(
+                f"{same.name} and {key.name} have the same key {key.fingerprint[:16]}…, but a key belongs to one "
+                "person. Delete one of the two .pub files."
+            )
+        if key.name not in self._by_name:
+            self._by_name[key.name] = self._by_fingerprint[key.fingerprint] = key
 
     @classmethod
     def of(cls, store: Store, root: Path | None = None) -> "TrustedKeys":

@@ -10,22 +10,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from ml.errors import InputRefused, ReleaseRefused
-from ml.problem import LatencyGate, Problem
+from ml.problem import Problem
 from ml.release.build import Origin, assemble, read_evaluation, seal
 from ml.release.bundle import MANIFEST_FILE, canonical, digest_of, publish, verify
+from ml.release.keys import TrustedKeys, signer
+from ml.release.latency import served_latency_ms
+from ml.release.ledger import Ledger
 from ml.release.manifest import Gate, Manifest
+from ml.release.register import register, sign_manifest
 from ml.runtime import Runtime
 from ml.serving.model import ServedModel
 from ml.store import Store
 from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, MODEL_FOLDER, REFERENCE_FILE
-from ml.training.gates import judge, measure_latency, table
+from ml.training.gates import judge, table
 from ml.training.provenance import problem_digest
 from ml.training.tracking import Tracking
 
@@ -34,7 +37,6 @@ __all__ = ["ALIAS", "RELEASE_TAG", "ReleaseResult", "release"]
 RELEASE_TAG: Final = "mlops.release"
 CREATED_BY_TAG: Final = "mlops.created_by"
 ALIAS: Final = "challenger"  # MLflow's word for a version that is released and not yet proven
-LATENCY_ROWS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,13 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
     client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
     run_id = _chosen_run(client, tracking.experiment_id, run_id)
     store = Store(runtime.store_uri)
+    me = signer(store)
+    ledger = Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store))
     claim = f"releases/{run_id}.json"
     if store.exists(claim) and (released := _released(problem, store, claim)):
         progress(f"Run {run_id} was released before")
+        sign_manifest(store, ledger, released.manifest, me)
+        register(ledger, released.manifest, me)
         _mark(client, released.manifest, released.digest)
         return released
     with TemporaryDirectory() as temporary:
@@ -73,7 +79,9 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
         origin = _registered(client, problem, run_id, gates)
         manifest = _claimed(store, claim, seal(folder, problem, origin))
         (folder / MANIFEST_FILE).write_bytes(canonical(manifest))
+        sign_manifest(store, ledger, manifest, me)
         digest = publish(store, folder)
+    register(ledger, manifest, me)
     _mark(client, manifest, digest)
     return ReleaseResult(digest, manifest, is_new=True)
 
@@ -133,22 +141,11 @@ def _judged(problem: Problem, candidate: Path, folder: Path) -> tuple[Gate, ...]
     now = datetime.now(UTC)
     draft = seal(folder, problem, Origin(version="draft", created_at=now, created_by="", gates=()))
     model = ServedModel.load(folder, draft, maximum_rows=problem.gates.latency.rows)
-    latency_ms = _served_latency_ms(model, problem.gates.latency, folder / REFERENCE_FILE)
+    latency_ms = served_latency_ms(model, problem.gates.latency, folder / REFERENCE_FILE)
     gates = judge(problem, read_evaluation(candidate), latency_ms, now.date())
     if any(gate.result == "failed" for gate in gates):
         raise ReleaseRefused(f"The candidate fails its gates; nothing was released.\n{table(gates)}")
     return gates
-
-
-def _served_latency_ms(model: ServedModel, gate: LatencyGate, reference: Path) -> float:
-    columns = [feature.name for feature in model.schema.features]
-    # Whole numbers and nulls, as a client sends them: a column with nulls is read as floats.
-    rows = pd.read_parquet(reference, columns=columns).head(max(LATENCY_ROWS, gate.rows)).convert_dtypes()
-
-    def ask(batch: pd.DataFrame) -> object:
-        return model.answer(batch.to_json(orient="records").encode(), "latency")
-
-    return measure_latency(ask, rows, gate)
 
 
 def _registered(client: MlflowClient, problem: Problem, run_id: str, gates: tuple[Gate, ...]) -> Origin:

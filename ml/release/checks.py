@@ -1,0 +1,146 @@
+"""What an environment checks of a release that came to it: does it load and answer, fit, stay fast, decide alike."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import JsonValue
+
+from ml.errors import MlopsError
+from ml.predictions import PREFIX, partition
+from ml.problem import Problem, ShadowGate
+from ml.release.latency import served_latency_ms
+from ml.release.manifest import Manifest
+from ml.release.schema import BundleSchema
+from ml.serving.model import ServedModel
+from ml.store import Store
+from ml.training.evaluation import REFERENCE_FILE
+
+__all__ = ["Check", "run_checks", "table"]
+
+BATCH_ROWS: Final = 1000
+CHAMPION: Final = "champion"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: `not_measured` says in `note` why there was nothing to measure, and does not block."""
+
+    name: str
+    result: Literal["passed", "failed", "not_measured"]
+    note: str
+    measured: float | None = None
+    demanded: str | None = None
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """What the ledger keeps of it."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+def run_checks(
+    bundle: Path, manifest: Manifest, problem: Problem, store: Store, replaced: str | None, say: Callable[[str], None]
+) -> tuple[Check, ...]:
+    """Check the verified release in `bundle`; `store` holds the requests that `replaced`, the one before, answered."""
+    say("Checking that it loads and answers its example")
+    try:
+        model = ServedModel.load(bundle, manifest, maximum_rows=max(BATCH_ROWS, problem.gates.latency.rows))
+    except MlopsError as error:
+        return (Check("smoke", "failed", str(error)),)
+    say("Checking its contract, its latency and its decisions on logged requests")
+    return (
+        Check("smoke", "passed", "it loads and answers its example row"),
+        _contract(model, problem),
+        _latency(model, problem, bundle),
+        _shadow(model, problem, store, replaced),
+    )
+
+
+def table(checks: tuple[Check, ...]) -> str:
+    """The checks as plain text, one a line."""
+    width = max(len(check.result) for check in checks)
+    return "\n".join(f"{check.name:<10}{check.result:<{width}}  {check.note}" for check in checks)
+
+
+def _contract(model: ServedModel, problem: Problem) -> Check:
+    """The requests and answers of this environment's callers are the problem definition's."""
+    expected = BundleSchema.of(problem)
+    different = [name for name in BundleSchema.model_fields if getattr(model.schema, name) != getattr(expected, name)]
+    if different:
+        note = f"its schema differs from the problem definition's in {', '.join(different)}"
+        return Check("contract", "failed", note)
+    return Check("contract", "passed", f"its schema is the problem definition's, {len(expected.features)} features")
+
+
+def _latency(model: ServedModel, problem: Problem, bundle: Path) -> Check:
+    gate = problem.gates.latency
+    measured = served_latency_ms(model, gate, bundle / REFERENCE_FILE)
+    note = f"{measured:.1f} ms at the {gate.quantile:.0%} quantile, at most {gate.maximum_ms:g} demanded"
+    passed = measured <= gate.maximum_ms
+    return Check("latency", "passed" if passed else "failed", note, measured, f"at most {gate.maximum_ms:g} ms")
+
+
+def _shadow(model: ServedModel, problem: Problem, store: Store, replaced: str | None) -> Check:
+    """The share of logged requests that this release decides otherwise than the one it replaces did."""
+    gate = problem.gates.shadow
+    if replaced in (None, model.release):
+        return Check("shadow", "not_measured", "it replaces no other release")
+    logged = _logged(store, problem, str(replaced), gate)
+    if logged.num_rows == 0:
+        return Check("shadow", "not_measured", f"no request that {_short(replaced)} answered is logged")
+    try:
+        scores, decisions = _answers(model, problem, logged)
+    except MlopsError as error:
+        return Check("shadow", "failed", f"it can't answer a request that {_short(replaced)} answered: {error}")
+    rows = logged.num_rows
+    changed = float(np.mean(decisions != logged["decision"].to_numpy()))
+    moved = float(np.mean(np.abs(scores - logged["score"].to_numpy())))
+    note = (
+        f"of {rows} logged requests {changed:.1%} are decided otherwise than by {_short(replaced)}, at most "
+        f"{gate.maximum_changed_decisions:.0%} demanded; scores move by {moved:.3f} on average"
+    )
+    passed = changed <= gate.maximum_changed_decisions
+    demanded = f"at most {gate.maximum_changed_decisions:g}"
+    return Check("shadow", "passed" if passed else "failed", note, changed, demanded)
+
+
+def _logged(store: Store, problem: Problem, release: str, gate: ShadowGate) -> pa.Table:
+    """The newest requests that a release answered as the champion, at most as many as the gate asks for."""
+    columns = [*problem.feature_names, "score", "decision"]
+    tables: list[pa.Table] = []
+    wanted = gate.maximum_rows
+    for key in _log_keys(store, release):
+        with store.open(key) as file:
+            part = pq.read_table(file, columns=[*columns, "role"], filters=pc.field("role") == CHAMPION)
+        tables.append(part.select(columns).slice(max(0, part.num_rows - wanted)))
+        wanted -= tables[-1].num_rows
+        if wanted <= 0:
+            break
+    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.int32()) for name in columns})
+
+
+def _log_keys(store: Store, release: str) -> Iterator[str]:
+    """The files of a release's logged predictions, newest day first."""
+    of_release = partition(date.min, release).rpartition("/")[2]  # the same on every day
+    for key in sorted(store.list(PREFIX), reverse=True):
+        if key.endswith(".parquet") and of_release in key.split("/"):
+            yield key
+
+
+def _answers(model: ServedModel, problem: Problem, logged: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The scores and decisions of the logged requests, (rows,) each."""
+    batches = logged.select(problem.feature_names).to_batches(max_chunksize=BATCH_ROWS)
+    bodies = (msgspec.json.encode(batch.to_pylist()) for batch in batches if batch.num_rows)
+    answers = [model.answer(body, "shadow")[1:] for body in bodies]
+    scores, decisions = zip(*answers, strict=True)
+    return np.concatenate(scores), np.concatenate(decisions)
+
+
+def _short(release: str | None) -> str:
+    return f"{release}"[:19]

@@ -1,0 +1,63 @@
+"""`mlops keys`."""
+
+import json
+from typing import Any
+
+import click
+
+from ml.release.keys import TrustedKeys, current_name, new_key, personal_folder, shared_folder
+from ml.release.stackfile import project_root
+from ml.store import Store
+
+__all__ = ["keys"]
+
+
+@click.group()
+def keys() -> None:
+    """Keys that sign releases, approvals and every entry of a ledger.
+
+    Private keys stay in this user's configuration folder. Public keys in the checkout's keys/ count for every
+    environment, once they are committed; those of this user count for the stores on this machine.
+
+    Example: mlops keys list
+    """
+
+
+@keys.command(epilog="Example: mlops keys new ada@example.org")
+@click.argument("name", required=False)
+@click.option("--local", "is_local", is_flag=True, help="For the stores on this machine only; nothing is put in keys/.")
+def new(name: str | None, is_local: bool) -> None:
+    """Make a key pair for NAME, by default this user; MLOPS_KEY_PASSPHRASE, where it is set, locks the private key."""
+    share_in = None if is_local else project_root() / "keys"
+    made = new_key(name or current_name(), share_in)
+    click.echo(f"Private   {made.file}")
+    if share_in:
+        click.echo(
+            f"Public    {share_in / f'{made.name}.pub'}\nNext      commit it: a reviewed keys/ is who may release"
+        )
+    else:
+        click.echo(f"Public    {made.file.with_suffix('.pub')}")
+
+
+@keys.command("list", epilog="Example: mlops keys list --json")
+@click.option("--json", "as_json", is_flag=True, help="Print the keys as JSON.")
+def list_keys(as_json: bool) -> None:
+    """Whose signatures count, where, and which private keys this user has."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": key.name,
+            "counts_for": "every store" if key.origin == "organisation" else "stores on this machine",
+            "has_private": (personal_folder() / f"{key.name}.key").exists(),
+            "fingerprint": key.fingerprint,
+        }
+        for key in TrustedKeys.of(Store(personal_folder().as_uri()))
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo(f"There are no keys in {shared_folder()} and {personal_folder()}. Make one with `mlops keys new`.")
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        private = "private key here" if row["has_private"] else "-"
+        click.echo(f"{row['name']:<{width}}  {row['fingerprint'][:16]}…  {row['counts_for']:<22}  {private}")

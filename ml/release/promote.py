@@ -1,0 +1,115 @@
+"""Bring a release from one environment to the next: copied, verified, checked there, recorded, pinned.
+
+Every step looks first at what is there already, so that the command can be run again after a kill at any point:
+the bundle and its signature are whole or not there, an entry of the ledger is there or not, and the pin is one write.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic import JsonValue
+
+from ml.errors import InputRefused, ReleaseRefused
+from ml.problem import Problem
+from ml.release.bundle import fetch, publish, verify
+from ml.release.checks import run_checks, table
+from ml.release.history import arrival, passing_gate, serving
+from ml.release.keys import Signer
+from ml.release.ledger import Entry
+from ml.release.policy import require_not_retired, require_sound
+from ml.release.signing import copy_signature, verify_signature
+from ml.release.stackfile import pin, pinned
+from ml.release.stage import Stage
+
+__all__ = ["Promotion", "promote"]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A release that is pinned in the receiving stack's file; `gate` is the ledger entry that holds its checks."""
+
+    digest: str
+    replaced: str | None
+    gate: Entry
+    is_new: bool
+
+
+def promote(
+    source: Stage, target: Stage, digest: str | None, problem: Problem, signer: Signer, say: Callable[[str], None]
+) -> Promotion:
+    """Promote a release, by default the one that `source` serves; ReleaseRefused, with the old pin, when it may not."""
+    if source.stack == target.stack:
+        raise InputRefused(f"{source.stack} can't be promoted to itself. Name two stacks.")
+    digest = digest or source.serves
+    if digest is None:
+        raise InputRefused(f"{source.stack} serves nothing to promote. Name a release with --release.")
+    evidence = _evidence(source, digest)
+    require_not_retired(target.ledger.entries(), digest, target.stack)
+    say(f"Verifying {digest[:19]}… in {source.stack}")
+    require_sound(source.store, digest, source.trusted, datetime.now(UTC))
+    _arrive(source, target, digest, say)
+    _record_arrival(target, digest, evidence, signer)
+    replaced = pinned(target.file)
+    gate = passing_gate(target.ledger.entries(), digest)
+    is_new = gate is None
+    if gate is None:
+        gate = _check(target, digest, problem, signer, say)
+    if replaced != digest:
+        pin(target.file, digest)
+    return Promotion(digest, replaced, gate, is_new)
+
+
+def _evidence(source: Stage, digest: str) -> Entry:
+    """The entry which says that the release passed in the environment it comes from."""
+    entries = source.ledger.entries()
+    require_not_retired(entries, digest, source.stack)
+    if evidence := passing_gate(entries, digest):
+        return evidence
+    raise ReleaseRefused(
+        f"The ledger of {source.stack} does not say that the release {digest} passed there, so it can't go on to "
+        "another environment. Release or promote it to that stack first."
+    )
+
+
+def _arrive(source: Stage, target: Stage, digest: str, say: Callable[[str], None]) -> None:
+    """Have the release in the target's store, signature first: a bundle that is whole is never unsigned."""
+    try:
+        verify_signature(target.store, digest, target.trusted)
+    except ReleaseRefused:
+        verify_signature(source.store, digest, target.trusted)  # one that counts there, or nothing is copied
+        copy_signature(source.store, target.store, digest)
+    try:
+        verify(target.store, digest)
+    except ReleaseRefused:
+        say(f"Copying it to {target.stack}")
+        with TemporaryDirectory() as folder:
+            fetch(source.store, digest, Path(folder) / "bundle")
+            publish(target.store, Path(folder) / "bundle")
+    say(f"Verifying it in {target.stack}")
+    require_sound(target.store, digest, target.trusted, datetime.now(UTC))
+
+
+def _record_arrival(target: Stage, digest: str, evidence: Entry, signer: Signer) -> None:
+    """The evidence is kept whole: it can be verified here, with its own signature, when its environment is gone."""
+    details: dict[str, JsonValue] = {"evidence": evidence.model_dump(mode="json"), "digest": evidence.digest}
+    before = arrival(target.ledger.entries(), digest)
+    if before is None or before.details != details:
+        target.ledger.append("promoted", signer, digest, details)
+
+
+def _check(target: Stage, digest: str, problem: Problem, signer: Signer, say: Callable[[str], None]) -> Entry:
+    """Run the receiving environment's own checks and record their result, also when it is bad."""
+    replaced = serving(target.ledger.entries())
+    with TemporaryDirectory() as folder:
+        manifest = fetch(target.store, digest, Path(folder) / "bundle")
+        before = replaced.release if replaced else None
+        checks = run_checks(Path(folder) / "bundle", manifest, problem, target.store, before, say)
+    passed = all(check.result != "failed" for check in checks)
+    results: list[JsonValue] = [check.as_json() for check in checks]
+    gate = target.ledger.append("gated", signer, digest, {"passed": passed, "checks": results})
+    if not passed:
+        raise ReleaseRefused(f"{digest} fails the checks of {target.stack}; it was not pinned.\n{table(checks)}")
+    return gate

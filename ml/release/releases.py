@@ -1,0 +1,79 @@
+"""What runs where since when: every release that an environment knows, from its ledger."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from ml.errors import ReleaseRefused
+from ml.release.bundle import read_manifest
+from ml.release.history import approvals, expiry, passing_gate, retirement, serving
+from ml.release.ledger import Entry
+from ml.release.stackfile import pinned
+from ml.release.stage import Stage
+
+__all__ = ["ReleaseState", "releases"]
+
+
+@dataclass(frozen=True)
+class ReleaseState:
+    """One release in one environment; `since` is when it came to its state, `by` who brought it there."""
+
+    stack: str
+    release: str
+    version: str | None
+    state: Literal["serving", "served", "passed", "failed", "retired", "registered"]
+    since: datetime
+    by: str
+    is_pinned: bool
+    approved_until: datetime | None
+
+
+def releases(stage: Stage) -> list[ReleaseState]:
+    """The releases of an environment in the order in which they came to it."""
+    entries = stage.ledger.entries()
+    known = dict.fromkeys(e.release for e in entries if e.release)
+    current, pin = serving(entries), pinned(stage.file)
+    return [_state(stage, entries, release, current, pin) for release in known]
+
+
+def _state(
+    stage: Stage, entries: tuple[Entry, ...], release: str, current: Entry | None, pin: str | None
+) -> ReleaseState:
+    own = [e for e in entries if e.release == release]
+    state, entry = _situation(entries, own, release, current)
+    approved = [expiry(e) for e in approvals(entries, release, datetime.now(UTC))]
+    return ReleaseState(
+        stack=stage.stack,
+        release=release,
+        version=_version(stage, release),
+        state=state,
+        since=entry.at,
+        by=entry.actor,
+        is_pinned=release == pin,
+        approved_until=max(approved, default=None),
+    )
+
+
+def _situation(
+    entries: tuple[Entry, ...], own: list[Entry], release: str, current: Entry | None
+) -> tuple[Literal["serving", "served", "passed", "failed", "retired", "registered"], Entry]:
+    """The state, and the entry that brought it about."""
+    if current and current.release == release:
+        return "serving", current
+    if retired := retirement(entries, release):
+        return "retired", retired
+    if deployed := [e for e in own if e.event == "deployed"]:
+        after = (e for e in entries if e.sequence > deployed[-1].sequence and e.event in ("deployed", "undeployed"))
+        return "served", next(after, deployed[-1])
+    if passed := passing_gate(entries, release):
+        return "passed", passed
+    if gates := [e for e in own if e.event == "gated"]:
+        return "failed", gates[-1]
+    return "registered", own[0]
+
+
+def _version(stage: Stage, release: str) -> str | None:
+    try:
+        return read_manifest(stage.store, release).version
+    except ReleaseRefused:
+        return None  # `mlops verify` says what is wrong with it
