@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import log_loss
 from sklearn.model_selection import ParameterSampler
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from ml.data.clean import meets
 from ml.problem import Baseline, Problem
@@ -86,6 +87,9 @@ def scores_of(model: Any, features: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64)
 
 
+# One thread: two gain a quarter on an idle machine and lose a factor of five on a busy one, and a model records how
+# many it was fitted with, so that its bytes would depend on the machine.
+@threadpool_limits.wrap(limits=1)
 def fit_candidates(
     problem: Problem, train: pd.DataFrame, validation: pd.DataFrame, progress: Callable[[str], None]
 ) -> tuple[Candidate, ...]:

@@ -9,7 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from ml.problem import Categorical, Numeric, Problem
 
@@ -31,23 +31,11 @@ def positives(problem: Problem, frame: pd.DataFrame) -> np.ndarray:
 
 
 def boosting_pipeline(problem: Problem, *, seed: int) -> Pipeline:
-    """Gradient boosting that splits on sets of codes; a code that nobody declared is treated as missing."""
-    categorical, numeric = _columns(problem)
-    features = ColumnTransformer(
-        [
-            (
-                "codes",
-                OrdinalEncoder(
-                    categories=_codes(categorical),
-                    handle_unknown="use_encoded_value",
-                    unknown_value=np.nan,
-                ),
-                [f.name for f in categorical],
-            ),
-            ("numbers", "passthrough", [f.name for f in numeric]),
-        ],
-    )
-    is_categorical: Any = [True] * len(categorical) + [False] * len(numeric)
+    """Gradient boosting that splits on sets of codes; a code that is not in the training rows is treated as missing."""
+    # The learner encodes the codes itself; encoding them here as well would double the time of a single prediction.
+    features = ColumnTransformer([("columns", "passthrough", problem.feature_names)])
+    # Any: scikit-learn has no types, and pyright takes a parameter's default, here a string, for its only type.
+    is_categorical: Any = [isinstance(f, Categorical) for f in problem.features]
     early_stopping: Any = True
     model = HistGradientBoostingClassifier(
         categorical_features=is_categorical, max_iter=150, early_stopping=early_stopping, random_state=seed
@@ -60,7 +48,9 @@ def linear_pipeline(problem: Problem, *, seed: int) -> Pipeline:
 
     The splines let a number act in both directions: the chance of work rises with age and then falls.
     """
-    categorical, numeric = _columns(problem)
+    categorical = [f for f in problem.features if isinstance(f, Categorical)]
+    numeric = [f.name for f in problem.features if isinstance(f, Numeric)]
+    codes: Any = [sorted(f.codes) for f in categorical]
     numbers = make_pipeline(
         SimpleImputer(strategy="median"), SplineTransformer(n_knots=6, extrapolation="linear"), StandardScaler()
     )
@@ -68,23 +58,12 @@ def linear_pipeline(problem: Problem, *, seed: int) -> Pipeline:
         [
             (
                 "codes",
-                OneHotEncoder(categories=_codes(categorical), handle_unknown="ignore", sparse_output=False),
+                OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False),
                 [f.name for f in categorical],
             ),
-            ("numbers", numbers, [f.name for f in numeric]),
+            ("numbers", numbers, numeric),
         ],
     )
     # Far more rows than columns: Newton's method is four times faster here than the default.
     model = LogisticRegression(solver="newton-cholesky", max_iter=200, random_state=seed)
     return Pipeline([(FEATURES_STEP, features), (MODEL_STEP, model)])
-
-
-# scikit-learn has no types; pyright takes a parameter's default, a string here, for its only type.
-def _codes(categorical: list[Categorical]) -> Any:
-    return [sorted(feature.codes) for feature in categorical]
-
-
-def _columns(problem: Problem) -> tuple[list[Categorical], list[Numeric]]:
-    categorical = [f for f in problem.features if isinstance(f, Categorical)]
-    numeric = [f for f in problem.features if isinstance(f, Numeric)]
-    return categorical, numeric

@@ -73,15 +73,9 @@ def prepare(problem: Problem, store: Store, root: Path, progress: Progress) -> P
     return Prepared(train, validation, test, files)
 
 
+@threadpool_limits.wrap(limits=1)
 def fit(problem: Problem, data: Prepared, root: Path, progress: Progress) -> Trained:
     """Fit the candidates, choose on the validation rows, and evaluate the choice on the test rows, once."""
-    # One thread: two gain a quarter on an idle machine and lose a factor of five on a busy one, and a model records
-    # how many it was fitted with, so that its bytes would depend on the machine.
-    with threadpool_limits(1):
-        return _fit(problem, data, root, progress)
-
-
-def _fit(problem: Problem, data: Prepared, root: Path, progress: Progress) -> Trained:
     candidates = fit_candidates(problem, data.train, data.validation, progress)
     chosen = best_learner(candidates)
     baseline = next(c for c in candidates if c.name == BASELINE)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from ml.data.findings import DataRefused
 from ml.problem import Datasets, Problem, load_problem
 from ml.runtime import Runtime
 from ml.training.candidates import BASELINE
+from ml.training.command import _as_text
 from ml.training.command import train as command
 from ml.training.evaluation import CHOSEN_TAG, SCORE_COLUMN, Evaluation
 from ml.training.features import inputs
-from ml.training.tracking import TrackingUnreachable
+from ml.training.tracking import Tracking, TrackingUnreachable
 from ml.training.train import TrainingResult, train
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +63,13 @@ def runtime_of(uri: str, store: Path) -> Runtime:
 
 
 class Training:
-    """A finished training and what MLflow holds of it."""
+    """A finished training's runs, and the chosen run's artifacts in `folder`."""
 
-    def __init__(self, result: TrainingResult, uri: str, folder: Path) -> None:
-        self.result = result
+    def __init__(self, uri: str, experiment_id: str, parent: str, chosen: str, folder: Path) -> None:
         self.client = MlflowClient(uri)
-        self.folder = Path(self.client.download_artifacts(result.run_id, "", str(folder)))
+        self.experiment_id, self.parent, self.chosen = experiment_id, parent, chosen
+        folder.mkdir()
+        self.folder = Path(self.client.download_artifacts(chosen, "", str(folder)))
 
     def run(self, run_id: str) -> Run:
         return self.client.get_run(run_id)
@@ -79,98 +80,110 @@ class Training:
     @property
     def nested(self) -> dict[str, Run]:
         """The candidates' runs by name."""
-        runs = self.client.search_runs(
-            [self.result.experiment_id], f"tags.`mlflow.parentRunId` = '{self.result.parent_run_id}'"
-        )
+        runs = self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.parent}'")
         return {run.info.run_name: run for run in runs}
 
 
 @pytest.fixture(scope="module")
 def problem(checkout: Path) -> Problem:
-    return problem_of(checkout, "training-test")
+    """With a latency that nothing reaches, so one gate always fails."""
+    problem = problem_of(checkout, "training-test")
+    latency = problem.gates.latency.model_copy(update={"maximum_ms": 1e-6})
+    return problem.model_copy(update={"gates": problem.gates.model_copy(update={"latency": latency})})
 
 
 @pytest.fixture(scope="module")
-def trainings(
-    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Training, Training]]:
-    """The same training, twice."""
-    folder = tmp_path_factory.mktemp("trainings")
-    runtime = runtime_of(mlflow_uri, folder / "store")
-    made: list[Training] = []
-    for number in ("one", "two"):
-        (folder / number).mkdir()
-        said: list[str] = []
-        result = train(problem, runtime, checkout, said.append)
-        assert len(said) > 5
-        made.append(Training(result, mlflow_uri, folder / number))
-    yield made[0], made[1]
-    shutil.rmtree(folder)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trainings")
+
+
+@pytest.fixture(scope="module")
+def result(problem: Problem, checkout: Path, mlflow_uri: str, folder: Path) -> TrainingResult:
+    said: list[str] = []
+    result = train(problem, runtime_of(mlflow_uri, folder / "store"), checkout, said.append)
+    assert len(said) > 5
+    return result
+
+
+@pytest.fixture(scope="module")
+def training(result: TrainingResult, mlflow_uri: str, folder: Path) -> Training:
+    return Training(mlflow_uri, result.experiment_id, result.parent_run_id, result.run_id, folder / "first")
+
+
+@pytest.fixture(scope="module")
+def printed(problem: Problem, checkout: Path, mlflow_uri: str, folder: Path) -> dict[str, Any]:
+    """The same training again, by the command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ml.training.command.load_problem", lambda: problem)
+        patch.setenv("MLOPS_RUNTIME", runtime_of(mlflow_uri, folder / "store").model_dump_json())
+        said = CliRunner().invoke(command, ["--root", str(checkout), "--json"])
+    assert said.exit_code == 0, said.output
+    return json.loads(said.stdout)
+
+
+@pytest.fixture(scope="module")
+def repeated(printed: dict[str, Any], mlflow_uri: str, folder: Path) -> Training:
+    names = ("experiment_id", "parent_run_id", "run_id")
+    return Training(mlflow_uri, *(printed[name] for name in names), folder / "second")
 
 
 def test_one_experiment_a_run_per_training_and_one_inside_it_per_candidate(
-    trainings: tuple[Training, Training], problem: Problem
+    training: Training, repeated: Training, problem: Problem
 ) -> None:
-    one, two = trainings
-    assert one.result.experiment_id == two.result.experiment_id
-    assert one.client.get_experiment(one.result.experiment_id).name == problem.name
-    for training in trainings:
-        assert set(training.nested) == {BASELINE, "linear", "boosting"}
-        assert {run.info.status for run in training.nested.values()} == {"FINISHED"}
-        assert training.run(training.result.parent_run_id).info.status == "FINISHED"
-        chosen = [run.info.run_id for run in training.nested.values() if run.data.tags.get(CHOSEN_TAG) == "true"]
-        assert chosen == [training.result.run_id]
-        assert training.result.run_url.endswith(training.result.run_id)
+    assert training.experiment_id == repeated.experiment_id
+    assert training.client.get_experiment(training.experiment_id).name == problem.name
+    for one in (training, repeated):
+        assert set(one.nested) == {BASELINE, "linear", "boosting"}
+        assert {run.info.status for run in one.nested.values()} == {"FINISHED"}
+        assert one.run(one.parent).info.status == "FINISHED"
+        chosen = [run.info.run_id for run in one.nested.values() if run.data.tags.get(CHOSEN_TAG) == "true"]
+        assert chosen == [one.chosen]
 
 
-def test_every_run_says_what_it_was_made_from(trainings: tuple[Training, Training]) -> None:
-    training = trainings[0]
-    evaluation = training.result.trained.evaluation
-    for run in [*training.nested.values(), training.run(training.result.parent_run_id)]:
+def test_every_run_says_what_it_was_made_from(training: Training, result: TrainingResult) -> None:
+    evaluation = result.trained.evaluation
+    for run in [*training.nested.values(), training.run(training.parent)]:
         assert run.data.tags["mlflow.source.git.commit"] == evaluation.code_commit
         assert run.data.tags["mlops.problem_digest"] == evaluation.problem_digest
         for name, digest in evaluation.data.items():
             assert run.data.tags[f"mlops.data.{name}"] == digest
-    datasets = {i.dataset.name: i.dataset.digest for i in training.run(training.result.run_id).inputs.dataset_inputs}
+    datasets = {i.dataset.name: i.dataset.digest for i in training.run(training.chosen).inputs.dataset_inputs}
     assert set(datasets) == set(evaluation.data)
     assert all(evaluation.data[name].removeprefix("sha256:").startswith(digest) for name, digest in datasets.items())
 
 
-def test_metrics_and_parameters_of_every_candidate_are_logged(trainings: tuple[Training, Training]) -> None:
-    training = trainings[0]
-    for candidate in training.result.trained.candidates:
+def test_metrics_and_parameters_of_every_candidate_are_logged(training: Training, result: TrainingResult) -> None:
+    for candidate in result.trained.candidates:
         data = training.nested[candidate.name].data
         for name, value in candidate.validation.items():
             assert data.metrics[f"validation_{name}"] == pytest.approx(value)
         assert candidate.parameters.keys() | {"decision_threshold", "decision_threshold_from"} == data.params.keys()
-    chosen = training.run(training.result.run_id).data.metrics
-    for metric in training.result.trained.evaluation.metrics:
+    chosen = training.run(training.chosen).data.metrics
+    for metric in result.trained.evaluation.metrics:
         assert chosen[f"test_{metric.name}"] == pytest.approx(metric.value)
         assert chosen[f"test_{metric.name}_baseline"] == pytest.approx(metric.baseline)
 
 
-def test_curves_environment_and_events_are_kept(trainings: tuple[Training, Training]) -> None:
-    training, boosting = trainings[0], trainings[0].nested["boosting"].info.run_id
+def test_curves_environment_and_events_are_kept(training: Training, result: TrainingResult) -> None:
+    boosting = training.nested["boosting"].info.run_id
     curves = {f"curves/{name}.png" for name in ("roc", "pr", "calibration", "cost")}
-    assert training.artifacts(training.result.parent_run_id, "curves") == curves | {"curves/search.png"}
-    assert curves | {"curves/fairness.png"} <= training.artifacts(training.result.run_id, "curves")
-    assert "environment.txt" in training.artifacts(training.result.parent_run_id, "")
+    assert training.artifacts(training.parent, "curves") == curves | {"curves/search.png"}
+    assert curves | {"curves/fairness.png"} <= training.artifacts(training.chosen, "curves")
+    assert "environment.txt" in training.artifacts(training.parent, "")
     assert (training.folder / "curves" / "roc.png").read_bytes().startswith(b"\x89PNG")
     (events,) = training.artifacts(boosting, "tensorboard")
     assert "tfevents" in events
     losses = training.client.get_metric_history(boosting, "log_loss_validation")
-    expected = training.result.trained.candidates[2].losses["validation"]
+    expected = result.trained.candidates[2].losses["validation"]
     assert [m.value for m in sorted(losses, key=lambda m: m.step)] == pytest.approx(expected.tolist())
 
 
 def test_the_candidate_folder_holds_a_model_that_any_mlflow_tool_loads(
-    trainings: tuple[Training, Training], problem: Problem
+    training: Training, result: TrainingResult, problem: Problem
 ) -> None:
-    folder = trainings[0].folder / "candidate"
+    folder = training.folder / "candidate"
     assert {p.name for p in folder.iterdir()} == {"model", "evaluation.json", "reference.parquet"}
-    assert Evaluation.model_validate_json((folder / "evaluation.json").read_bytes()) == (
-        trainings[0].result.trained.evaluation
-    )
+    assert Evaluation.model_validate_json((folder / "evaluation.json").read_bytes()) == result.trained.evaluation
     reference = pd.read_parquet(folder / "reference.parquet")
     assert list(reference.columns) == [*problem.feature_names, problem.target.column, SCORE_COLUMN]
     model = mlflow.pyfunc.load_model(str(folder / "model"))
@@ -189,34 +202,29 @@ def test_the_candidate_folder_holds_a_model_that_any_mlflow_tool_loads(
     }
 
 
-def test_the_same_inputs_give_the_same_metrics_and_the_same_bytes(trainings: tuple[Training, Training]) -> None:
-    one, two = trainings
-    assert one.result.trained.evaluation == two.result.trained.evaluation
-    files = {p.relative_to(one.folder) for p in (one.folder / "candidate").rglob("*") if p.is_file()}
-    assert files == {p.relative_to(two.folder) for p in (two.folder / "candidate").rglob("*") if p.is_file()}
-    differing = {str(f) for f in files if (one.folder / f).read_bytes() != (two.folder / f).read_bytes()}
+def test_the_same_inputs_give_the_same_metrics_and_the_same_bytes(training: Training, repeated: Training) -> None:
+    files = {p.relative_to(training.folder) for p in (training.folder / "candidate").rglob("*") if p.is_file()}
+    assert files == {p.relative_to(repeated.folder) for p in (repeated.folder / "candidate").rglob("*") if p.is_file()}
+    differing = {str(f) for f in files if (training.folder / f).read_bytes() != (repeated.folder / f).read_bytes()}
     assert differing == {"candidate/model/MLmodel"}
-    description = [t.folder / "candidate" / "model" / "MLmodel" for t in trainings]
+    description = [one.folder / "candidate" / "model" / "MLmodel" for one in (training, repeated)]
     lines = [set(file.read_text().splitlines()) for file in description]
-    stamped = {line.split(":")[0] for line in lines[0] ^ lines[1]}
-    assert stamped == {"model_uuid", "utc_time_created"}
+    assert {line.split(":")[0] for line in lines[0] ^ lines[1]} == {"model_uuid", "utc_time_created"}
 
 
-def test_a_failing_gate_is_shown_and_the_training_still_logged(
-    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_command_prints_the_result_and_the_gate_that_would_stop_a_release(
+    printed: dict[str, Any], result: TrainingResult
 ) -> None:
-    latency = problem.gates.latency.model_copy(update={"maximum_ms": 1e-6})
-    gates = problem.gates.model_copy(update={"latency": latency})
-    strict = problem.model_copy(update={"gates": gates, "name": "strict-test"})
-    monkeypatch.setattr("ml.training.command.load_problem", lambda: strict)
-    monkeypatch.setenv("MLOPS_RUNTIME", runtime_of(mlflow_uri, tmp_path / "store").model_dump_json())
-    said = CliRunner().invoke(command, ["--root", str(checkout), "--json"])
-    assert said.exit_code == 0, said.output
-    result: dict[str, Any] = json.loads(said.stdout)
-    failed = {gate["name"]: gate for gate in result["gates"] if gate["result"] == "failed"}
-    assert failed["latency_ms"]["missed_by"] > 0
-    assert set(result["candidates"]) == {BASELINE, "linear", "boosting"}
-    assert MlflowClient(mlflow_uri).get_run(result["run_id"]).data.tags[CHOSEN_TAG] == "true"
+    assert Evaluation.model_validate(printed["evaluation"]) == result.trained.evaluation
+    assert printed["run_url"].endswith(printed["run_id"])
+    assert set(printed["candidates"]) == {BASELINE, "linear", "boosting"}
+    failed = {gate["name"]: gate["missed_by"] for gate in printed["gates"] if gate["result"] == "failed"}
+    assert failed["latency_ms"] > 0
+    readable = _as_text(result)
+    assert "Would not be released: " in readable
+    assert f"Run: {result.run_url}" in readable
+    for line in (BASELINE, f"{printed['chosen']} *", "fairness.", "latency_ms"):
+        assert line in readable
 
 
 def test_bad_data_ends_the_training_and_leaves_no_run_to_release(
@@ -235,31 +243,35 @@ def test_bad_data_ends_the_training_and_leaves_no_run_to_release(
 
 
 def test_an_interrupted_training_ends_its_runs_and_is_never_chosen(
-    problem: Problem, checkout: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    problem: Problem,
+    checkout: Path,
+    result: TrainingResult,
+    mlflow_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("ml.training.train.fit", lambda *_: result.trained)
     monkeypatch.setattr("ml.training.record.write_candidate", interrupt)
     interrupted = problem.model_copy(update={"name": "interrupted-test"})
     with pytest.raises(KeyboardInterrupt):
         train(interrupted, runtime_of(mlflow_uri, tmp_path / "store"), checkout, lambda _: None)
     client = MlflowClient(mlflow_uri)
     runs = client.search_runs([client.get_experiment_by_name("interrupted-test").experiment_id])
-    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
-    assert "KILLED" in {run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    status = {run.info.run_name: run.info.status for run in runs}
+    assert status["training"] == status[result.trained.chosen.name] == "KILLED"
     assert not [run for run in runs if CHOSEN_TAG in run.data.tags]
 
 
 def test_a_deleted_experiment_comes_back(mlflow_uri: str) -> None:
-    from ml.training.tracking import Tracking
-
     first = Tracking(mlflow_uri, "deleted-test")
     MlflowClient(mlflow_uri).delete_experiment(first.experiment_id)
     assert Tracking(mlflow_uri, "deleted-test").experiment_id == first.experiment_id
 
 
 def test_without_a_server_the_answer_comes_at_once(problem: Problem, checkout: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrackingUnreachable, match="No MLflow server answers at http://127.0.0.1:1 .*pulumi up"):
+    with pytest.raises(TrackingUnreachable, match=r"No MLflow server answers at http://127.0.0.1:1 .*pulumi up"):
         train(problem, runtime_of("http://127.0.0.1:1", tmp_path / "store"), checkout, lambda _: None)
     assert not (tmp_path / "store").exists()

@@ -42,8 +42,8 @@ def test_learners_beat_the_rule_and_the_cheaper_one_is_chosen(candidates: tuple[
     assert max(c.validation["roc_auc"] for c in candidates if c.name != BASELINE) > candidates[0].validation["roc_auc"]
 
 
-def test_the_rule_is_never_chosen() -> None:
-    rule, learner = fitted(load_problem())[:2]
+def test_the_rule_is_never_chosen(candidates: tuple[Candidate, ...]) -> None:
+    rule, learner = candidates[:2]
     hopeless = Candidate(**{**vars(learner), "validation": {"expected_cost": 99.0}})
     assert best_learner((rule, hopeless)).name == "linear"
 

@@ -1,11 +1,10 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from ml.cli import main
 from ml.training.command import train
 
 
@@ -19,7 +18,9 @@ def test_a_checkout_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     assert CliRunner().invoke(train, ["--root", str(tmp_path / "none")]).exit_code == 2
 
 
-def test_without_a_server_it_ends_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_it_ends_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     outputs = {
         "stack": "local-dev",
         "cloud": "local",
@@ -30,8 +31,11 @@ def test_without_a_server_it_ends_with_a_sentence(tmp_path: Path, monkeypatch: p
         "monitor_url": "http://127.0.0.1:1",
     }
     monkeypatch.setenv("MLOPS_RUNTIME", json.dumps(outputs))
-    said = subprocess.run([sys.executable, "-m", "ml", "train"], capture_output=True, text=True, timeout=120)
-    assert said.returncode == 1
-    assert "No MLflow server answers at http://127.0.0.1:1" in said.stderr
-    assert "Traceback" not in said.stderr
-    assert said.stdout == ""
+    monkeypatch.setattr("sys.argv", ["mlops", "train", "--root", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    printed = capsys.readouterr()
+    assert "mlops: No MLflow server answers at http://127.0.0.1:1" in printed.err
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
