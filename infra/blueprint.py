@@ -11,6 +11,7 @@ from infra.contracts import (
     PlatformArgs,
     TrackingArgs,
 )
+from infra.record import DeploymentRecord
 
 __all__ = ["compose"]
 
@@ -26,6 +27,8 @@ def compose(config: StackConfig) -> Outputs:
     endpoint = (
         cloud.endpoint("endpoint", EndpointArgs(config, network, platform, store.uri, pinned)) if pinned else None
     )
+    if endpoint:
+        DeploymentRecord("release-record", config, store.uri, endpoint)
     observability = cloud.observability(
         "observability",
         ObservabilityArgs(config, network, platform, store.uri, endpoint.url if endpoint else None),

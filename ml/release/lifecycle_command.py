@@ -113,7 +113,8 @@ def releases(stacks: tuple[str, ...], as_json: bool) -> None:
         until = f", approved until {state.approved_until:%Y-%m-%d}" if state.approved_until else ""
         click.echo(
             f"{'*' if state.is_pinned else ' '} {state.stack:<12} {state.release[:19]}…  "
-            f"version {state.version or '?':<4} {state.state:<10} since {state.since:%Y-%m-%d %H:%M} UTC by {state.by}{until}"
+            f"version {state.version or '?':<4} {state.state:<10} "
+            f"since {state.since:%Y-%m-%d %H:%M} UTC by {state.by}{until}"
         )
     click.echo("* is pinned in the stack file" if states else "No release is known there yet.")
 
