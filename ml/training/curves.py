@@ -39,7 +39,7 @@ def score_curves(
         false_positive, true_positive, _ = roc_curve(positive, values)
         roc_axes.plot(false_positive, true_positive, label=name)
         precision, recall, _ = precision_recall_curve(positive, values)
-        pr_axes.plot(recall, precision, label=name)
+        pr_axes.plot(recall, precision, label=name, drawstyle="steps-post")
         share, mean = calibration_curve(positive, values, n_bins=CALIBRATION_BINS, strategy="quantile")
         calibration_axes.plot(mean, share, "o-", label=name)
         at, costs = cost_curve(problem, positive, values)
