@@ -165,7 +165,7 @@ def test_a_failing_gate_refuses_with_a_table_and_writes_nothing(
     problem: Problem, runtime: Runtime, store: Store, trained: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained()
-    monkeypatch.setattr(releasing, "measure_latency", lambda *_: 20_000.0)
+    monkeypatch.setattr(releasing, "served_latency_ms", lambda *_: 20_000.0)
     with pytest.raises(ReleaseRefused) as refused:
         release(problem, runtime, None, quiet)
     assert refused.value.exit_code == 3
