@@ -17,6 +17,8 @@ __all__ = [
     "Numeric",
     "Problem",
     "Protected",
+    "Retraining",
+    "Review",
     "Waiver",
     "load_problem",
 ]
@@ -198,6 +200,35 @@ class Gates(_Frozen):
     shadow: ShadowGate
 
 
+class Review(_Frozen):
+    """Which predictions an expert looks at: scores within `margin` of the threshold, rows outside the training range,
+    and `sample_fraction` of all, from the last `window_days`; at most `maximum_queue` wait at a time.
+
+    `reviewers` names who may decide; None is everybody with an account.
+    """
+
+    margin: float = Field(gt=0, lt=0.5)
+    sample_fraction: float = Field(ge=0, le=1)
+    maximum_queue: int = Field(ge=1)
+    window_days: int = Field(ge=1)
+    reviewers: tuple[str, ...] | None = None
+
+
+class Retraining(_Frozen):
+    """When a challenger is trained, and what it must not be worse at than the champion.
+
+    The newest `comparison_fraction` of the labelled live rows is held out to compare the two; without
+    `minimum_comparison_rows` in it nothing is trained. `maximum_cost_increase` is per row, in `Costs.unit`.
+    """
+
+    maximum_age_days: int = Field(ge=1)
+    minimum_new_labels: int = Field(ge=1)
+    cooldown_days: float = Field(ge=0)
+    comparison_fraction: float = Field(gt=0, lt=1)
+    minimum_comparison_rows: int = Field(ge=1)
+    maximum_cost_increase: float = Field(ge=0)
+
+
 class Waiver(_Frozen):
     """A gate switched off on purpose: by whom, why and until when (that day included)."""
 
@@ -224,6 +255,8 @@ class Problem(_Frozen):
     costs: Costs
     protected: tuple[Protected, ...]
     gates: Gates
+    review: Review
+    retraining: Retraining
     waivers: tuple[Waiver, ...] = ()
 
     @property
@@ -258,7 +291,8 @@ class Problem(_Frozen):
                 raise ValueError(f"protected names the column {attribute.column!r}, which no feature defines")
         if self.target.positive not in self.target.codes:
             raise ValueError(
-                f"target.positive is {self.target.positive}, which is not one of target.codes {sorted(self.target.codes)}"
+                f"target.positive is {self.target.positive}, "
+                f"which is not one of target.codes {sorted(self.target.codes)}"
             )
         for role in ("train", "test", "live"):
             if getattr(self.split, role) not in self.datasets.files:
