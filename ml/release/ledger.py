@@ -8,6 +8,7 @@ entries were cut off can't be seen in the chain alone: a shared store keeps obje
 
 import base64
 import binascii
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -95,9 +96,28 @@ class Ledger:
         self.trusted = trusted
         self._store = store
         self._verified: list[Entry] = []
+        self._lock = threading.Lock()
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry, oldest first; LedgerBroken names the first that doesn't hold."""
+        with self._lock:
+            self._read_on()
+            return tuple(self._verified)
+
+    def append(
+        self, event: Event, signer: Signer, release: str | None = None, details: Mapping[str, JsonValue] | None = None
+    ) -> Entry:
+        """Record what happened, behind whatever others record meanwhile; LedgerBroken when the chain doesn't hold."""
+        while True:
+            before = self.entries()
+            entry = self._next(before[-1] if before else None, event, signer, release, dict(details or {}))
+            try:
+                self._store.create(_key(entry.sequence), entry.data)
+            except FileExistsError:
+                continue  # another writer was faster, so the ledger has grown
+            return entry
+
+    def _read_on(self) -> None:
         while True:
             while entry := self._read(len(self._verified) + 1):
                 self._verified.append(entry)
@@ -111,21 +131,6 @@ class Ledger:
                     f"The ledger {self._store.url(PREFIX)} has {count} entries in a row, and something is missing or "
                     f"foreign: {min(stray)}. Restore what was there, from the store's versions or a backup."
                 )
-        return tuple(self._verified)
-
-    def append(
-        self, event: Event, signer: Signer, release: str | None = None, details: Mapping[str, JsonValue] | None = None
-    ) -> Entry:
-        """Record what happened, behind whatever others record meanwhile; LedgerBroken when the chain doesn't hold."""
-        while True:
-            before = self.entries()
-            entry = self._next(before[-1] if before else None, event, signer, release, dict(details or {}))
-            try:
-                self._store.create(_key(entry.sequence), entry.data)
-            except FileExistsError:
-                continue  # another writer was faster, so the ledger has grown
-            self._verified.append(entry)
-            return entry
 
     def _next(
         self, last: Entry | None, event: Event, signer: Signer, release: str | None, details: dict[str, JsonValue]
