@@ -46,13 +46,16 @@ def stage(root: Path, environment: str, serves: str | None = None) -> Stage:
 
 
 def release_into(
-    where: Stage, candidate: Path, problem: Problem, version: str = "1", gates: tuple[Gate, ...] = (PASSED,)
+    where: Stage,
+    candidate: Path,
+    problem: Problem,
+    version: str = "1",
+    gates: tuple[Gate, ...] = (PASSED,),
+    created_by: str = "Author@Example.org",
 ) -> str:
     """Build, sign, publish and register a release, as `mlops release` does; its digest."""
     folder = where.file.parent / f"bundle-{version}"
-    origin = Origin(
-        version=version, created_at=datetime(2026, 1, 2, tzinfo=UTC), created_by="Author@Example.org", gates=gates
-    )
+    origin = Origin(version=version, created_at=datetime(2026, 1, 2, tzinfo=UTC), created_by=created_by, gates=gates)
     manifest = build(candidate, folder, problem, origin)
     me = where.signer(AUTHOR)
     sign_manifest(where.store, where.ledger, manifest, me)
