@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 __all__ = [
     "Baseline",
+    "Canary",
     "Categorical",
     "Condition",
     "Feature",
@@ -200,6 +201,41 @@ class Gates(_Frozen):
     shadow: ShadowGate
 
 
+class SensitiveField(_Frozen):
+    """What the prediction log keeps of a sensitive feature: its value, the lower bound of its band, or nothing."""
+
+    logged: Literal["exact", "banded", "omitted"]
+    why: str = Field(min_length=10)
+
+
+class PredictionLogRules(_Frozen):
+    """How far the prediction log minimises: a rule for each sensitive feature."""
+
+    sensitive: dict[str, SensitiveField]
+
+
+class CanaryLatency(_Frozen):
+    """A challenger is too slow past both: milliseconds, and times the champion's, at the same quantile."""
+
+    quantile: float = Field(gt=0, lt=1)
+    maximum_ms: float = Field(gt=0)
+    maximum_ratio: float = Field(ge=1)
+
+
+class Canary(_Frozen):
+    """What takes a challenger out of use, judged on the newest `window` answered requests and scores of each release.
+
+    Nothing but errors is judged before `minimum` of each; so many errors as `maximum_error_rate` lets pass in
+    `minimum` are enough at any time. `maximum_score_psi` bounds the population stability index of the scores.
+    """
+
+    minimum: int = Field(ge=20)
+    window: int = Field(ge=100)
+    maximum_error_rate: float = Field(gt=0, lt=1)
+    latency: CanaryLatency
+    maximum_score_psi: float = Field(gt=0)
+
+
 class Review(_Frozen):
     """Which predictions an expert looks at: scores within `margin` of the threshold, rows outside the training range,
     and `sample_fraction` of all, from the last `window_days`; at most `maximum_queue` wait at a time.
@@ -255,6 +291,8 @@ class Problem(_Frozen):
     costs: Costs
     protected: tuple[Protected, ...]
     gates: Gates
+    prediction_log: PredictionLogRules
+    canary: Canary
     review: Review
     retraining: Retraining
     waivers: tuple[Waiver, ...] = ()
@@ -289,6 +327,7 @@ class Problem(_Frozen):
         for attribute in self.protected:
             if attribute.column not in names:
                 raise ValueError(f"protected names the column {attribute.column!r}, which no feature defines")
+        self._says_what_is_logged()
         if self.target.positive not in self.target.codes:
             raise ValueError(
                 f"target.positive is {self.target.positive}, "
@@ -298,6 +337,17 @@ class Problem(_Frozen):
             if getattr(self.split, role) not in self.datasets.files:
                 raise ValueError(f"split.{role} is {getattr(self.split, role)!r}, which datasets.files doesn't define")
         return self
+
+    def _says_what_is_logged(self) -> None:
+        rules, sensitive = self.prediction_log.sensitive, {f.name for f in self.features if f.sensitive}
+        if different := sorted(rules.keys() ^ sensitive):
+            raise ValueError(
+                f"prediction_log.sensitive must have a rule for each feature marked sensitive, and for no other: "
+                f"see {', '.join(different)}"
+            )
+        bands = {attribute.column for attribute in self.protected if attribute.bands}
+        if bandless := sorted(name for name, rule in rules.items() if rule.logged == "banded" and name not in bands):
+            raise ValueError(f"prediction_log.sensitive bands {', '.join(bandless)}, but protected gives it no bands")
 
 
 def read_problem(file: Path) -> Problem:
