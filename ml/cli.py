@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "ml.serving.command:predict",
     "serve": "ml.serving.command:serve",
     "monitor": "ml.monitoring.command:monitor",
+    "labels": "ml.feedback.labels_command:labels",
 }
 SUMMARIES = {
     "data": "Check data files and write a report that a person can read.",
@@ -40,6 +41,7 @@ SUMMARIES = {
     "predict": "Ask a running endpoint for a prediction.",
     "serve": "Run the model server.",
     "monitor": "Run the monitor.",
+    "labels": "Take in labels that arrive late, joined to their predictions.",
 }
 PLUGINS = "mlops.commands"  # entry point group; infra adds its commands to it
 

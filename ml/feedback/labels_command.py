@@ -1,0 +1,54 @@
+"""`mlops labels`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ml.problem import load_problem
+from ml.runtime import Runtime
+from ml.store import Store
+
+if TYPE_CHECKING:
+    from ml.feedback.labels import LabelReport
+
+__all__ = ["labels"]
+
+
+@click.group()
+def labels() -> None:
+    """Take in labels that arrive after their predictions were made.
+
+    Example: mlops labels add --stack local-dev outcomes.csv
+    """
+
+
+@labels.command(epilog="Example: mlops labels add --stack local-dev outcomes.csv")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--stack", help="The stack whose predictions they are; by default the one that MLOPS_RUNTIME describes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def add(file: Path, stack: str | None, as_json: bool) -> None:
+    """Join the labels in FILE to the predictions in the log.
+
+    FILE is parquet or CSV with the columns prediction_id, label and, where it is known, at (ISO 8601, UTC). Rows that
+    can't count, like doubled, conflicting or unknown ones, are reported and kept aside. The same file counts once.
+    """
+    store = Store(Runtime.load(stack).store_uri)
+    from ml.feedback._incoming import from_file  # polars: not before the stack is known
+    from ml.feedback.labels import add_labels
+    from ml.release.keys import current_name
+
+    report = add_labels(store, load_problem(), from_file(file), "file", current_name(), datetime.now(UTC))
+    click.echo(report.model_dump_json(indent=2) if as_json else _as_text(report, file))
+
+
+def _as_text(report: "LabelReport", file: Path) -> str:
+    from ml.feedback.labels import MEANINGS
+
+    again = "" if report.is_new else ", all taken in before"
+    lines = [f"{file}: {report.accepted:,} of {report.rows:,} labels count{again}"]
+    for reason, count in report.rejected.items():
+        examples = ", ".join(report.examples.get(reason, []))
+        lines.append(f"  {reason:<13}{count:>9,}  {MEANINGS[reason]}" + (f", such as {examples}" if examples else ""))
+    return "\n".join([*lines, *([f"Kept aside in {report.kept_in}"] if report.kept_in else [])])

@@ -1,0 +1,80 @@
+"""Live traffic for tests: predictions as the server logs them."""
+
+import json
+import uuid
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.predictions import log_schema, partition
+from ml.problem import Categorical, Problem
+from ml.store import Store
+
+RELEASE = f"sha256:{'a' * 64}"
+
+
+def log_rows(
+    problem: Problem,
+    count: int,
+    at: datetime,
+    *,
+    seed: int = 1,
+    prefix: str = "r",
+    release: str = RELEASE,
+    threshold: float = 0.6667,
+    **columns: Any,
+) -> list[dict[str, Any]]:
+    """Valid predictions, one a second from `at` on; `columns` replaces a column, by one value or one per row."""
+    random = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        features = {
+            f.name: int(random.choice(list(f.codes)))
+            if isinstance(f, Categorical)
+            else int(random.integers(f.minimum, f.maximum, endpoint=True))
+            for f in problem.features
+        }
+        score = float(random.random())
+        row = {
+            "prediction_id": f"{prefix}-{number}",
+            "subject": None,
+            "at": at + timedelta(seconds=number),
+            "release": release,
+            "role": "champion",
+            **features,
+            "score": score,
+            "threshold": threshold,
+            "reasons": None,
+        }
+        row |= {name: value[number] if isinstance(value, list) else value for name, value in columns.items()}
+        row.setdefault("decision", int(row["score"] >= row["threshold"]))
+        rows.append(row)
+    return rows
+
+
+def write_log(store: Store, problem: Problem, rows: list[dict[str, Any]]) -> list[str]:
+    """Log the rows, an object for each day and release; the prediction ids, in order."""
+    groups: dict[tuple[Any, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["at"].date(), row["release"]), []).append(row)
+    for (day, release), part in groups.items():
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(part, log_schema(problem)), sink)
+        store.write(f"{partition(day, release)}/{uuid.uuid4()}.parquet", sink.getvalue().to_pybytes())
+    return [row["prediction_id"] for row in rows]
+
+
+def labels_file(folder: Path, labels: dict[str, Any], name: str = "labels.csv") -> Path:
+    """A CSV file with those labels."""
+    file = folder / name
+    file.write_text("\n".join(["prediction_id,label", *(f"{key},{value}" for key, value in labels.items())]) + "\n")
+    return file
+
+
+def reasons_json(**contributions: float) -> str:
+    """What the server logs as the reasons of a prediction."""
+    return json.dumps([{"feature": name, "contribution": value} for name, value in contributions.items()])
