@@ -40,7 +40,10 @@ class Moments(msgspec.Struct, frozen=True):
             mean = _finite_or_none((self.count * self.mean + other.count * other.mean) / count)
             if self.m2 is not None and other.m2 is not None:
                 distance = self.mean - other.mean
-                m2 = _finite_or_none(self.m2 + other.m2 + distance * distance * self.count * other.count / count)
+                between = (
+                    distance * distance * (self.count * other.count) / count
+                )  # so bracketed, commutative to the bit
+                m2 = _finite_or_none(self.m2 + other.m2 + between)
         extremes = [v for v in (self.minimum, self.maximum, other.minimum, other.maximum) if v is not None]
         return type(self)(count, mean, m2, min(extremes), max(extremes))
 

@@ -89,7 +89,7 @@ class Profile(msgspec.Struct, frozen=True):
         return Profile(rows=0, columns={name: column.cleared() for name, column in self.columns.items()})
 
     def to_json(self) -> bytes:
-        """Canonical JSON: equal profiles give equal bytes."""
+        """JSON that `from_json` gives back to the last bit."""
         return msgspec.json.encode(self, enc_hook=_encode)
 
     @classmethod

@@ -90,6 +90,19 @@ def test_the_estimates_interval_holds_what_is_then_measured():
     assert held >= 184
 
 
+def test_the_interval_of_the_cost_is_that_of_a_mean():
+    scores, labels = draw(5, 4000, 3, 2)
+    decided = scores >= THRESHOLD
+    cost = np.where(decided, (1 - labels) * COSTS.false_positive.cost, labels * COSTS.false_negative.cost)
+    metric = realised(scores, labels)["expected_cost"]
+    assert metric.high - metric.low == pytest.approx(2 * 1.959964 * cost.std() / np.sqrt(len(cost)))
+
+
+def test_a_score_at_the_threshold_is_held_to_be_positive():
+    assert realised([THRESHOLD], [1])["accuracy"].value == 1
+    assert realised([np.nextafter(THRESHOLD, 0)], [1])["accuracy"].value == 0
+
+
 def test_a_wider_confidence_gives_a_wider_interval():
     scores, _ = draw(3, 1000)
     narrow, wide = estimated(scores, confidence=0.5)["roc_auc"], estimated(scores, confidence=0.99)["roc_auc"]
