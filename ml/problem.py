@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ml._monitoring import Monitoring
+
 __all__ = [
     "Baseline",
     "Canary",
@@ -15,6 +17,7 @@ __all__ = [
     "Condition",
     "Feature",
     "Gates",
+    "Monitoring",
     "Numeric",
     "Problem",
     "Protected",
@@ -295,6 +298,7 @@ class Problem(_Frozen):
     canary: Canary
     review: Review
     retraining: Retraining
+    monitoring: Monitoring
     waivers: tuple[Waiver, ...] = ()
 
     @property

@@ -1,0 +1,78 @@
+"""The problem definition's section `monitoring`: from when on what the monitor sees is an alert."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["DriftLimits", "FairnessLimits", "Monitoring", "PerformanceLimits", "QualityLimits", "ServiceLimits"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DriftLimits(_Frozen):
+    """From which distance on drift matters, by statistic, and which share of the alerts may be chance.
+
+    With fewer than `minimum_rows` a distance is shown and not judged.
+    """
+
+    psi: float = Field(gt=0)
+    jensen_shannon: float = Field(gt=0)
+    kolmogorov_smirnov: float = Field(gt=0)
+    cramers_v: float = Field(gt=0)
+    false_discovery_rate: float = Field(gt=0, lt=1)
+    minimum_rows: int = Field(ge=1)
+
+
+class PerformanceLimits(_Frozen):
+    """How much worse than on the release's test set each metric may become, in the metric's own unit.
+
+    Fewer than `minimum_rows` labelled rows are shown, and what is judged is the estimate from the scores.
+    """
+
+    maximum_drop: dict[Literal["roc_auc", "accuracy", "expected_cost"], float]
+    minimum_rows: int = Field(ge=30)
+
+
+class QualityLimits(_Frozen):
+    """The largest shares of a column's rows that may be missing beyond the reference's, or not what the problem allows.
+
+    `maximum_volume_drop` is the share of the rows of the window before that may be gone.
+    """
+
+    maximum_missing: float = Field(ge=0, le=1)
+    maximum_invalid: float = Field(ge=0, le=1)
+    maximum_volume_drop: float = Field(gt=0, le=1)
+
+
+class FairnessLimits(_Frozen):
+    """Smaller groups are shown, not judged; the limits themselves are those under `protected`."""
+
+    minimum_group_rows: int = Field(ge=1)
+
+
+class ServiceLimits(_Frozen):
+    """Shares of the endpoint's answers that may be errors (5xx) or refusals (4xx), and its slowest usual answer."""
+
+    maximum_error_share: float = Field(ge=0, le=1)
+    maximum_refused_share: float = Field(ge=0, le=1)
+    quantile: float = Field(gt=0, lt=1)
+    maximum_ms: float = Field(gt=0)
+
+
+class Monitoring(_Frozen):
+    """What is looked at, and when it alerts. `confidence` is that of every interval.
+
+    Drift, quality and volume are those of the last `window_hours`; performance and fairness those of the predictions
+    of the last `labelled_days` whose label is known by now.
+    """
+
+    window_hours: float = Field(gt=0)
+    labelled_days: float = Field(gt=0)
+    confidence: float = Field(gt=0.5, lt=1)
+    drift: DriftLimits
+    performance: PerformanceLimits
+    quality: QualityLimits
+    fairness: FairnessLimits
+    service: ServiceLimits
