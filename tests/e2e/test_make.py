@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from infra.clouds.local import _launch
-from tests.engine.conftest import free_ports
+from pipelines._sandbox import free_ports
 
 ROOT = Path(__file__).parents[2]
 STACK_FILE = "stacks/Pulumi.local-dev.yaml"

@@ -1,0 +1,123 @@
+"""A project of its own in a folder: the checkout's program, with stacks, state, keys and ports of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.clouds.local import _launch
+from infra.engine.install import Engine
+from pipelines._steps import PROJECT
+
+__all__ = ["Sandbox", "free_ports"]
+
+PORTS = ("tracking", "endpoint", "monitor", "metrics")
+
+
+class Sandbox:
+    """Runs `pulumi` and `mlops` in `folder`, which must be empty; the user's own stacks are never touched."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self.folder = folder.resolve()
+        for name in ("stacks", "state"):
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "infra").symlink_to(PROJECT / "infra")
+        shutil.copy(PROJECT / "Pulumi.yaml", self.folder)
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("MLOPS_")} | {
+            "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), str(engine.bin), os.environ["PATH"]]),
+            "PULUMI_BACKEND_URL": (self.folder / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": "a sandbox has no secrets",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+        }
+
+    def add_stack(self, stack: str, **local: Any) -> None:
+        """A stack with free ports, without Prometheus unless `prometheus` asks for it."""
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self.configure(stack, {"mlops:local": {"ports": ports, "prometheus": False} | local})
+        self.pulumi("stack", "init", stack)
+
+    def stack_file(self, stack: str) -> Path:
+        """The stack's file."""
+        return self.folder / "stacks" / f"Pulumi.{stack}.yaml"
+
+    def configure(self, stack: str, values: Mapping[str, Any]) -> None:
+        """Set configuration keys; None removes one."""
+        file = self.stack_file(stack)
+        content: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
+        merged = content.get("config", {}) | values
+        content["config"] = {key: value for key, value in merged.items() if value is not None}
+        file.write_text(yaml.safe_dump(content))
+
+    def config(self, stack: str) -> dict[str, Any]:
+        """The stack file's configuration."""
+        return yaml.safe_load(self.stack_file(stack).read_text())["config"]
+
+    def run(self, *command: str, timeout_s: float = 300) -> tuple[int, str]:
+        """Run a command in the folder: its exit code and all it printed."""
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        return result.returncode, result.stdout
+
+    def pulumi(self, *words: str, fails: bool = False) -> str:
+        """Run the engine; RuntimeError with its output when it doesn't end as expected."""
+        return self._expect(["pulumi", *words, "--non-interactive"], fails=fails)
+
+    def mlops(self, *words: str, fails: bool = False) -> str:
+        """Run the command line; RuntimeError with its output when it doesn't end as expected."""
+        return self._expect([sys.executable, "-m", "ml", *words], fails=fails)
+
+    def up(self, stack: str, *, fails: bool = False) -> str:
+        """`pulumi up` without asking."""
+        return self.pulumi("up", "--yes", "--skip-preview", "--stack", stack, fails=fails)
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """The stack's outputs."""
+        return json.loads(self.pulumi("stack", "output", "--json", "--stack", stack))
+
+    def root(self, stack: str) -> Path:
+        """The environment's folder."""
+        return self.folder / ".mlops" / stack
+
+    def processes(self, stack: str) -> dict[str, int]:
+        """The pid of every process of the environment, by the name of its program."""
+        marked = _launch.marked(str(self.root(stack) / "programs"), prefix=True)
+        return {Path(process.environ()[_launch.MARK]).stem: process.pid for process in reversed(marked)}
+
+    def end(self) -> None:
+        """End every process that any of its stacks left running."""
+        _launch.end(_launch.marked(str(self.folder), prefix=True))
+
+    def _expect(self, command: list[str], *, fails: bool) -> str:
+        code, output = self.run(*command)
+        if (code != 0) != fails:
+            raise RuntimeError(f"`{' '.join(command)}` ended with {code}:\n{output}")
+        return output
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on which nothing listens now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
