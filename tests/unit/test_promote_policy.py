@@ -195,7 +195,7 @@ def test_an_approval_of_another_release_is_not(preview: Preview, prod: Stage, di
 def test_a_self_approval_is_refused(
     preview: Preview, dev: Stage, tmp_path: Path, candidate: Path, small_problem: Problem, made_by: str
 ) -> None:
-    """Neither who signed the release nor whom the manifest names; recorded past `mlops approve`, which refuses it too."""
+    """Neither who signed the release nor whom the manifest names, also where `mlops approve` was passed by."""
     digest = release_into(dev, candidate, small_problem, created_by=made_by)
     test, prod = stage(tmp_path, "test"), stage(tmp_path, "prod")
     brought(dev, test, digest)

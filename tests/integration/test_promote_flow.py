@@ -1,0 +1,360 @@
+"""Releases on their way from DEV to PROD and back: with a real model, real files, and each environment's checks."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from infra.config import StackConfig
+from infra.release import PinRefused, check
+from ml.errors import InputRefused, ReleaseRefused
+from ml.predictions import log_schema, partition
+from ml.problem import Problem
+from ml.release import lifecycle_command
+from ml.release.approve import approve
+from ml.release.audit import audit
+from ml.release.bundle import fetch, key_of, verify
+from ml.release.deployed import record_deployed, record_undeployed
+from ml.release.keys_command import keys
+from ml.release.promote import Promotion, promote
+from ml.release.releases import releases
+from ml.release.retire import retire
+from ml.release.rollback import roll_back
+from ml.release.stackfile import pin, pinned
+from ml.release.stage import Stage
+from ml.serving.model import ServedModel
+from tests.conftest import rows_of
+from tests.stages import APPROVER, AUTHOR, release_into, stage
+
+Open = Callable[..., Stage]
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Open:
+    """Opens a stack anew, as the next command would."""
+    return lambda environment, serves=None: stage(tmp_path, environment, serves)
+
+
+@pytest.fixture
+def digest(at: Open, candidate: Path, small_problem: Problem) -> str:
+    return release_into(at("dev"), candidate, small_problem)
+
+
+@pytest.fixture
+def second(at: Open, tmp_path: Path, small_problem: Problem, make_candidate: Callable[..., None]) -> str:
+    """Another release in DEV, of a model that decides otherwise."""
+    make_candidate(tmp_path / "other", small_problem, seed=7)
+    return release_into(at("dev"), tmp_path / "other", small_problem, version="2")
+
+
+def bring(at: Open, source: str, target: str, digest: str | None, problem: Problem) -> Promotion:
+    receiving = at(target)
+    return promote(at(source), receiving, digest, problem, receiving.signer(AUTHOR), lambda _: None)
+
+
+def deploy(at: Open, environment: str, tmp_path: Path) -> str:
+    """What `pulumi up` does: refuse at preview, or serve and say so in the ledger."""
+    where = at(environment)
+    file = where.file
+    digest = check(StackConfig.read(where.stack, file), where.store.uri, tmp_path)
+    assert digest is not None
+    record_deployed(where.store.uri, where.stack, environment, digest, "http://127.0.0.1:1", tmp_path)
+    return digest
+
+
+def log_requests(where: Stage, release: str, problem: Problem, tmp_path: Path, *, flip: bool = False) -> None:
+    """Fifty requests as the release answered them, or the other way round."""
+    manifest = fetch(where.store, release, tmp_path / f"fetched-{release[-6:]}")
+    model = ServedModel.load(tmp_path / f"fetched-{release[-6:]}", manifest, 1000)
+    rows = rows_of(problem, 50, seed=3)
+    _, scores, decisions = model.answer(rows.to_json(orient="records").encode(), "x")
+    now = datetime.now(UTC)
+    columns: dict[str, Any] = {
+        **{name: rows[name].to_list() for name in problem.feature_names},
+        "prediction_id": [f"r-{n}" for n in range(50)],
+        "at": [now] * 50,
+        "release": [release] * 50,
+        "role": ["champion"] * 40 + ["shadow"] * 10,
+        "score": list(scores),
+        "decision": [1 - d for d in decisions] if flip else list(decisions),
+        "threshold": [0.5] * 50,
+        "subject": [None] * 50,
+        "reasons": [None] * 50,
+    }
+    schema = log_schema(problem)
+    path = Path(where.store.path(f"{partition(now.date(), release)}/part-0.parquet"))
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({name: columns[name] for name in schema.names}, schema), path)
+
+
+def holds(*stages: Stage) -> bool:
+    return all(finding.holds for each in stages for finding in audit(each))
+
+
+def results(done: Promotion) -> dict[str, Any]:
+    checks: Any = done.gate.details["checks"]
+    return {each["name"]: each["result"] for each in checks}
+
+
+def test_a_release_goes_from_dev_to_prod_and_every_environment_verifies(
+    at: Open, digest: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    pin(at("dev").file, digest)
+    assert deploy(at, "dev", tmp_path) == digest
+    done = promote(at("dev", digest), at("test"), None, small_problem, at("test").signer(AUTHOR), lambda _: None)
+    assert (done.digest, done.replaced, done.is_new) == (digest, None, True)
+    assert results(done) == {
+        "smoke": "passed", "contract": "passed", "latency": "passed", "shadow": "not_measured"
+    }  # fmt: skip
+    assert deploy(at, "test", tmp_path) == digest
+    bring(at, "test", "prod", digest, small_problem)
+    with pytest.raises(PinRefused, match="is not approved for prod"):
+        deploy(at, "prod", tmp_path)
+    approve(at("prod"), digest, 14, at("prod").signer(APPROVER))
+    assert deploy(at, "prod", tmp_path) == digest
+    assert verify(at("dev").store, digest) == verify(at("prod").store, digest)
+    assert holds(at("dev"), at("test"), at("prod"))
+    events = [(e.event, e.actor) for e in at("prod").ledger.entries()]
+    assert events == [("promoted", AUTHOR), ("gated", AUTHOR), ("approved", APPROVER), ("deployed", AUTHOR)]
+
+
+def test_promoting_again_changes_nothing(at: Open, digest: str, small_problem: Problem) -> None:
+    bring(at, "dev", "test", digest, small_problem)
+    entries, text = at("test").ledger.entries(), at("test").file.read_bytes()
+    again = bring(at, "dev", "test", digest, small_problem)
+    assert not again.is_new
+    assert at("test").ledger.entries() == entries
+    assert at("test").file.read_bytes() == text
+
+
+def test_the_shadow_compares_with_the_answers_that_were_really_given(
+    at: Open, digest: str, second: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    bring(at, "dev", "test", digest, small_problem)
+    deploy(at, "test", tmp_path)
+    log_requests(at("test"), digest, small_problem, tmp_path)
+    done = bring(at, "dev", "test", second, small_problem)
+    checks: Any = done.gate.details["checks"]
+    shadow = next(each for each in checks if each["name"] == "shadow")
+    assert shadow["result"] == "passed"
+    assert shadow["note"].startswith("of 40 logged requests"), "a shadow's own answers were given to nobody"
+    assert 0 < shadow["measured"] < 1
+    assert done.replaced == digest
+
+
+def test_too_many_changed_decisions_refuse_the_promotion_and_keep_the_pin(
+    at: Open, digest: str, candidate: Path, small_problem: Problem, tmp_path: Path
+) -> None:
+    strict = small_problem.gates.shadow.model_copy(update={"maximum_changed_decisions": 0.9})
+    problem = small_problem.model_copy(update={"gates": small_problem.gates.model_copy(update={"shadow": strict})})
+    bring(at, "dev", "test", digest, problem)
+    deploy(at, "test", tmp_path)
+    same = release_into(at("dev"), candidate, problem, version="3")
+    log_requests(at("test"), digest, problem, tmp_path, flip=True)
+    with pytest.raises(ReleaseRefused, match=r"fails the checks of local-test(.|\n)*shadow +failed +of 40 .* 100\.0%"):
+        bring(at, "dev", "test", same, problem)
+    assert pinned(at("test").file) == digest
+    failed = at("test").ledger.entries()[-1]
+    assert (failed.event, failed.release, failed.details["passed"]) == ("gated", same, False)
+    with pytest.raises(ReleaseRefused, match=r"does not say that the release .* passed there"):
+        bring(at, "test", "prod", same, problem)
+    assert holds(at("test"))
+
+
+def test_a_release_for_another_problem_fails_the_contract(at: Open, digest: str, small_problem: Problem) -> None:
+    fewer = small_problem.model_copy(update={"features": small_problem.features[:-1], "protected": ()})
+    with pytest.raises(ReleaseRefused, match=r"contract +failed +its schema differs .* in features, row, example"):
+        bring(at, "dev", "test", digest, fewer)
+    assert pinned(at("test").file) is None
+
+
+def test_a_slow_environment_refuses(at: Open, digest: str, small_problem: Problem) -> None:
+    fast = small_problem.gates.latency.model_copy(update={"maximum_ms": 0.001})
+    problem = small_problem.model_copy(update={"gates": small_problem.gates.model_copy(update={"latency": fast})})
+    with pytest.raises(ReleaseRefused, match=r"latency +failed +.* ms at the 50% quantile, at most 0\.001 demanded"):
+        bring(at, "dev", "test", digest, problem)
+
+
+def test_what_was_tampered_with_is_not_copied(at: Open, digest: str, small_problem: Problem) -> None:
+    file = Path(at("dev").store.path(f"{key_of(digest)}/schema.json"))
+    file.write_bytes(file.read_bytes().replace(b"Age", b"age"))
+    with pytest.raises(ReleaseRefused, match=r"schema\.json was altered"):
+        bring(at, "dev", "test", digest, small_problem)
+    assert list(at("test").store.list()) == []
+
+
+def test_a_bundle_that_was_altered_on_arrival_is_mended_by_promoting_again(
+    at: Open, digest: str, small_problem: Problem
+) -> None:
+    bring(at, "dev", "test", digest, small_problem)
+    Path(at("test").store.path(f"{key_of(digest)}/schema.json")).write_bytes(b"{}")
+    assert not holds(at("test"))
+    bring(at, "dev", "test", digest, small_problem)
+    assert holds(at("test"))
+
+
+def test_nothing_to_promote_and_promoting_to_itself_are_said(at: Open, small_problem: Problem) -> None:
+    with pytest.raises(InputRefused, match="serves nothing to promote"):
+        bring(at, "dev", "test", None, small_problem)
+    with pytest.raises(InputRefused, match="to itself"):
+        bring(at, "dev", "dev", None, small_problem)
+
+
+def test_rollback_goes_back_one_deployment_at_a_time(
+    at: Open, digest: str, second: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    with pytest.raises(InputRefused, match="nothing to go back to"):
+        roll_back(at("test"), None, at("test").signer(AUTHOR))
+    for each in (digest, second):
+        bring(at, "dev", "test", each, small_problem)
+        deploy(at, "test", tmp_path)
+    assert roll_back(at("test"), None, at("test").signer(AUTHOR)) == digest
+    assert roll_back(at("test"), digest, at("test").signer(AUTHOR)) == digest, "once more changes nothing"
+    assert pinned(at("test").file) == deploy(at, "test", tmp_path) == digest
+    rolled = [e for e in at("test").ledger.entries() if e.event == "rolled_back"]
+    assert [(e.release, e.details["from"]) for e in rolled] == [(digest, second)]
+    with pytest.raises(InputRefused, match="nothing to go back to"):
+        roll_back(at("test"), None, at("test").signer(AUTHOR))
+    assert roll_back(at("test"), second, at("test").signer(AUTHOR)) == second
+    with pytest.raises(InputRefused, match="has never served"):
+        roll_back(at("test"), "sha256:" + "0" * 64, at("test").signer(AUTHOR))
+
+
+def test_a_retired_release_goes_nowhere(
+    at: Open, digest: str, second: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    for each in (digest, second):
+        bring(at, "dev", "test", each, small_problem)
+        deploy(at, "test", tmp_path)
+    me = at("test").signer(AUTHOR)
+    with pytest.raises(InputRefused, match="pins the release"):
+        retire(at("test"), second, "a leak was found", me)
+    entry = retire(at("test"), digest, "a leak was found", me)
+    assert retire(at("test"), digest, "another reason", me) == entry
+    for refused in (
+        lambda: bring(at, "test", "prod", digest, small_problem),
+        lambda: bring(at, "dev", "test", digest, small_problem),
+        lambda: roll_back(at("test"), digest, me),
+        lambda: approve(at("test"), digest, 1, at("test").signer(APPROVER)),
+    ):
+        with pytest.raises(ReleaseRefused, match=r"was retired in local-test on .* a leak was found"):
+            refused()
+    with pytest.raises(InputRefused, match="nothing to go back to"):
+        roll_back(at("test"), None, me)
+
+
+def test_nobody_approves_what_has_not_passed(at: Open, digest: str) -> None:
+    with pytest.raises(ReleaseRefused, match="is not in the store"):
+        approve(at("prod"), digest, 14, at("prod").signer(APPROVER))
+
+
+def test_releases_says_what_runs_where_since_when(
+    at: Open, digest: str, second: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    for each in (digest, second):
+        bring(at, "dev", "test", each, small_problem)
+        deploy(at, "test", tmp_path)
+    approve(at("test"), second, 3, at("test").signer(APPROVER))
+    old, new = releases(at("test"))
+    assert (old.release, old.state, old.is_pinned, old.version) == (digest, "served", False, "1")
+    assert (new.release, new.state, new.is_pinned, new.version) == (second, "serving", True, "2")
+    assert new.since == old.since, "the one ended when the other began"
+    assert new.approved_until is not None
+    record_undeployed(at("test").store.uri, "local-test", "test", tmp_path)
+    assert [each.state for each in releases(at("test"))] == ["served", "served"]
+    assert [each.state for each in releases(at("dev"))] == ["passed", "passed"]
+
+
+def test_a_deployment_is_recorded_once(at: Open, digest: str, tmp_path: Path) -> None:
+    pin(at("dev").file, digest)
+    for _ in range(2):
+        deploy(at, "dev", tmp_path)
+    assert [e.event for e in at("dev").ledger.entries()].count("deployed") == 1
+    for _ in range(2):
+        record_undeployed(at("dev").store.uri, "local-dev", "dev", tmp_path)
+    assert [e.event for e in at("dev").ledger.entries()].count("undeployed") == 1
+
+
+def test_the_audit_names_everything_that_is_broken(at: Open, digest: str, second: str, small_problem: Problem) -> None:
+    bring(at, "dev", "test", digest, small_problem)
+    bring(at, "dev", "test", second, small_problem)
+    store = at("test").store
+    Path(store.path(f"{key_of(digest)}/schema.json")).write_bytes(b"{}")
+    Path(store.path("ledger/00000002.json")).unlink()
+    store.delete(f"signatures/sha256/{second.removeprefix('sha256:')}.sig")
+    broken = {finding.subject: finding.note for finding in audit(at("test")) if not finding.holds}
+    assert broken.keys() == {"ledger", digest, second}
+    assert "was altered" in broken[digest]
+    assert "is not signed" in broken[second]
+
+
+class Shell:
+    """The command line, with stacks in a temporary folder."""
+
+    def __init__(self, at: Open) -> None:
+        self.served: dict[str, str] = {}
+        self._at = at
+
+    def load(self, stack: str) -> Stage:
+        return self._at(stack.removeprefix("local-"), self.served.get(stack))
+
+    def run(self, command: str, *words: str) -> Any:
+        return CliRunner().invoke(getattr(lifecycle_command, command), list(words))
+
+
+@pytest.fixture
+def shell(at: Open, monkeypatch: pytest.MonkeyPatch, small_problem: Problem) -> Shell:
+    shell = Shell(at)
+    monkeypatch.setattr(lifecycle_command.Stage, "load", shell.load)
+    monkeypatch.setattr("ml.problem.load_problem", lambda: small_problem)
+    return shell
+
+
+def test_the_commands_tell_the_same_story(shell: Shell, digest: str, at: Open, tmp_path: Path) -> None:
+    shell.served["local-dev"] = digest
+    promoted = json.loads(shell.run("promote", "--from", "local-dev", "--to", "local-test", "--json").stdout)
+    assert (promoted["digest"], promoted["is_new"]) == (digest, True)
+    assert [each["name"] for each in promoted["checks"]] == ["smoke", "contract", "latency", "shadow"]
+    text = shell.run("promote", "--from", "local-dev", "--to", "local-test").stdout
+    assert "Next      pulumi up --stack local-test" in text
+    refused = shell.run("approve", "--stack", "local-test", "--release", digest)
+    assert isinstance(refused.exception, ReleaseRefused)
+    assert refused.exception.exit_code == 3
+    approved = shell.run("approve", "--stack", "local-test", "--release", digest, "--as", APPROVER)
+    assert f"by {APPROVER}" in approved.stdout
+    deploy(at, "test", tmp_path)
+    states = json.loads(shell.run("releases", "--stack", "local-test", "--stack", "local-dev", "--json").stdout)
+    assert [(s["stack"], s["state"]) for s in states] == [("local-test", "serving"), ("local-dev", "passed")]
+    assert "* local-test" in shell.run("releases", "--stack", "local-test").stdout
+    assert isinstance(shell.run("rollback", "--stack", "local-test").exception, InputRefused)
+    short = shell.run("retire", digest, "--stack", "local-dev", "--reason", "bad")
+    assert isinstance(short.exception, InputRefused)
+    assert "Retired" in shell.run("retire", digest, "--stack", "local-dev", "--reason", "the labels were wrong").stdout
+    good = shell.run("verify", "--stack", "local-dev", "--stack", "local-test")
+    assert good.exit_code == 0
+    assert "BROKEN" not in good.stdout
+    Path(at("dev").store.path("ledger/00000001.json")).unlink()
+    bad = shell.run("verify", "--stack", "local-dev", "--json")
+    assert bad.exit_code == 1
+    assert [each["subject"] for each in json.loads(bad.stdout) if not each["holds"]] == ["ledger"]
+
+
+def test_keys_are_made_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: x\n")
+    assert "commit it" in CliRunner().invoke(keys, ["new", "ada"]).stdout
+    assert CliRunner().invoke(keys, ["new", "bob", "--local"]).exit_code == 0
+    assert [p.name for p in (tmp_path / "keys").iterdir()] == ["ada.pub"]
+    listed = json.loads(CliRunner().invoke(keys, ["list", "--json"]).stdout)
+    assert [(k["name"], k["counts_for"], k["has_private"]) for k in listed] == [
+        ("ada", "every store", True),
+        ("bob", "stores on this machine", True),
+    ]
+    assert "private key here" in CliRunner().invoke(keys, ["list"]).stdout
