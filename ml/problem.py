@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ml._monitoring import Monitoring
+from ml.errors import InputRefused
 
 __all__ = [
     "Baseline",
@@ -355,16 +356,16 @@ class Problem(_Frozen):
 
 
 def read_problem(file: Path) -> Problem:
-    """Read and validate a problem definition; a ValueError names the file and every entry that is wrong."""
+    """Read and validate a problem definition; InputRefused names the file and every entry that is wrong."""
     try:
         return Problem.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ValueError(f"The problem definition {file} can't be read: {error.strerror}.") from error
+        raise InputRefused(f"The problem definition {file} can't be read: {error.strerror}.") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"The problem definition {file} is not YAML: {error}") from error
+        raise InputRefused(f"The problem definition {file} is not YAML: {error}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg']}" for e in error.errors())
-        raise ValueError(f"The problem definition {file} is not valid. {wrong}.") from error
+        raise InputRefused(f"The problem definition {file} is not valid. {wrong}.") from error
 
 
 @cache
