@@ -13,8 +13,10 @@ import yaml
 
 from ml.problem import Categorical, Problem, load_problem
 from ml.release.build import Origin, build
-from ml.release.bundle import digest_of, publish
+from ml.release.bundle import MANIFEST_FILE, digest_of, publish
+from ml.release.keys import TrustedKeys, signer
 from ml.release.manifest import Gate, GroupRates, MetricResult
+from ml.release.signing import sign
 from ml.store import Store
 from ml.training.evaluation import Evaluation
 from ml.training.provenance import problem_digest
@@ -175,10 +177,17 @@ def store(tmp_path: Path) -> Store:
     return Store((tmp_path / "store").as_uri())
 
 
+def publish_signed(store: Store, folder: Path) -> str:
+    """Publish a bundle with the signature that a server asks for; its digest."""
+    me = signer(store)
+    sign(store, (folder / MANIFEST_FILE).read_bytes(), me, TrustedKeys.of(store))
+    return publish(store, folder)
+
+
 @pytest.fixture
 def published(store: Store, built: Path) -> str:
     """The digest of the bundle in `store`."""
-    return publish(store, built)
+    return publish_signed(store, built)
 
 
 @pytest.fixture
@@ -190,7 +199,7 @@ def publish_version(tmp_path: Path, store: Store, small_problem: Problem) -> Cal
         manifest = build(
             tmp_path / f"candidate-{version}", tmp_path / f"bundle-{version}", small_problem, origin(version)
         )
-        assert publish(store, tmp_path / f"bundle-{version}") == digest_of(manifest)
+        assert publish_signed(store, tmp_path / f"bundle-{version}") == digest_of(manifest)
         return digest_of(manifest)
 
     return make

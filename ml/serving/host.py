@@ -8,6 +8,8 @@ from typing import Final
 
 from ml.errors import MlopsError, ReleaseRefused
 from ml.release.bundle import fetch, key_of
+from ml.release.keys import TrustedKeys
+from ml.release.signing import verify_signature
 from ml.serving.deployment import stated_release
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import ServedModel
@@ -79,6 +81,7 @@ class ModelHost:
         folder = self._folder(release)
         try:
             manifest = fetch(self._store, release, folder)
+            verify_signature(self._store, release, TrustedKeys.of(self._store))  # loading a pickle runs what is in it
         except OSError as error:
             raise MlopsError(f"The store {self._store.uri} can't be read: {error}") from error
         return ServedModel.load(folder, manifest, self._maximum_rows)

@@ -15,8 +15,10 @@ import pytest
 from ml.problem import Problem
 from ml.release.bundle import key_of
 from ml.release.schema import BundleSchema
+from ml.release.signing import signature_key
 from ml.serving.app import ModelServer, Settings
 from ml.store import Store
+from tests.conftest import publish_signed
 
 JSON = {"content-type": "application/json"}
 
@@ -303,7 +305,7 @@ def test_a_broken_new_release_leaves_the_old_one_serving(
 def test_a_release_that_can_not_answer_its_own_example_is_refused(
     tmp_path: Path, store: Store, published: str, candidate: Path, small_problem: Problem, built: Path
 ) -> None:
-    from ml.release.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests, publish
+    from ml.release.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests
     from ml.release.manifest import Manifest
 
     for number, (model, said) in enumerate(
@@ -315,7 +317,7 @@ def test_a_release_that_can_not_answer_its_own_example_is_refused(
         update = {"files": files, "bundle_digest": bundle_digest(files)}
         manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes()).model_copy(update=update)
         (folder / MANIFEST_FILE).write_bytes(canonical(manifest))
-        broken = publish(store, folder)
+        broken = publish_signed(store, folder)
 
         async def scenario(broken: str = broken, said: str = said) -> None:
             settings = settings_of(tmp_path, store)
@@ -326,6 +328,24 @@ def test_a_release_that_can_not_answer_its_own_example_is_refused(
                 assert said in answered.json["error"]
 
         play(scenario())
+
+
+def test_a_release_that_nobody_signed_is_never_loaded(
+    tmp_path: Path, store: Store, published: str, publish_version: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = publish_version("2")
+    store.delete(signature_key(second))
+
+    async def scenario() -> None:
+        settings = settings_of(tmp_path, store)
+        async with serving(settings, published) as app:
+            monkeypatch.setattr("ml.serving.host.ServedModel.load", lambda *_: pytest.fail("it was unpickled"))
+            state(settings, second)
+            answered = await reload(app, settings)
+            assert answered.status == 409
+            assert "is not signed" in answered.json["error"]
+
+    play(scenario())
 
 
 def test_a_model_whose_score_is_no_probability_is_a_server_error(
