@@ -25,7 +25,10 @@ from ml.problem import Problem
 from ml.release import release as releasing
 from ml.release.bundle import fetch, verify
 from ml.release.command import release as command
+from ml.release.keys import TrustedKeys
+from ml.release.ledger import Ledger
 from ml.release.release import ALIAS, RELEASE_TAG, release
+from ml.release.signing import verify_signature
 from ml.release.stackfile import pinned
 from ml.runtime import Runtime
 from ml.serving.model import ServedModel
@@ -128,6 +131,8 @@ def test_a_run_becomes_a_release_that_server_and_mlflow_load_alike(
     assert (result.is_new, manifest.version, manifest.tracking_run) == (True, "1", run_id)
     assert manifest == result.manifest
     assert manifest.passed
+    trusted = TrustedKeys.of(store)
+    assert verify_signature(store, result.digest, trusted).name == "author@example.org"
     assert {gate.name for gate in manifest.gates} >= {"roc_auc", "latency_ms", "data_leakage"}
     client = MlflowClient(runtime.tracking_uri)
     version = client.get_model_version_by_alias(problem.name, ALIAS)
@@ -159,6 +164,10 @@ def test_the_same_run_is_one_release_and_the_next_run_another(
     assert second.digest != first.digest
     assert second.manifest.bundle_digest == first.manifest.bundle_digest, "the same inputs give the same bundle"
     assert release(problem, runtime, first_run, quiet).digest == first.digest
+    entries = Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store)).entries()
+    assert [(e.event, e.release) for e in entries] == [
+        (event, digest) for digest in (first.digest, second.digest) for event in ("registered", "gated")
+    ], "each release is recorded once, however often it is made"
 
 
 def test_a_failing_gate_refuses_with_a_table_and_writes_nothing(
