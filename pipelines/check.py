@@ -13,7 +13,7 @@ STEPS: tuple[tuple[str, list[str]], ...] = (
     ("lint", ["ruff", "check", "--quiet", "."]),
     ("types", ["pyright"]),
     ("import rules", ["lint-imports", "--no-cache"]),
-    ("tests", ["pytest", "--numprocesses", "2", "--dist", "loadgroup", *sys.argv[1:]]),
+    ("tests", ["pytest", "--numprocesses", "2", "--dist", "loadfile", *sys.argv[1:]]),
 )
 
 
