@@ -8,13 +8,14 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from ml.errors import MlopsError
+from ml.problem import Problem, load_problem
 from ml.serving.deployment import admin_token
 from ml.serving.host import ModelHost
 from ml.serving.http import (
@@ -28,6 +29,7 @@ from ml.serving.http import (
     run_lifespan,
     send_response,
 )
+from ml.serving.log import Logged, LogSettings, PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import ServedModel
 from ml.serving.openapi import docs_page, openapi
@@ -39,6 +41,7 @@ __all__ = ["ModelServer", "Settings"]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JSON_TYPE: Final = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
 ROUTE_OTHER: Final = "other"
+CHAMPION: Final = "champion"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,9 @@ class Settings:
     maximum_rows: int = 10_000
     body_timeout_s: float = 20.0
     scoring_threads: int = 4
+    flush_interval_s: float = 1.0
+    rotate_interval_s: float = 60.0
+    problem: Problem = field(default_factory=load_problem)
 
 
 class ModelServer:
@@ -63,9 +69,12 @@ class ModelServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = ServerMetrics()
-        self.host = ModelHost(
-            settings.deployment, Store(settings.store_uri), settings.cache, settings.maximum_rows, self._metrics
+        store = Store(settings.store_uri)
+        self.host = ModelHost(settings.deployment, store, settings.cache, settings.maximum_rows, self._metrics)
+        spool = LogSettings(
+            settings.deployment.with_name("spool"), settings.flush_interval_s, settings.rotate_interval_s
         )
+        self._log = PredictionLog(store, settings.problem, spool, self._metrics)
         self._token = admin_token(settings.deployment)
         self._threads = ThreadPoolExecutor(settings.scoring_threads, thread_name_prefix="score")
         self._routes: dict[str, dict[str, Callable[[Scope, Receive, str], Awaitable[Response]]]] = {
@@ -81,12 +90,21 @@ class ModelServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
         if scope["type"] == "lifespan":
-            await run_lifespan(receive, send, self.host.load_first)
-            self._threads.shutdown(wait=False)
+            await run_lifespan(receive, send, self._live)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
             raise ValueError(f"This server speaks HTTP only, not {scope['type']}.")
+
+    async def _live(self) -> None:
+        """Load the first release; when the server ends, bring every logged prediction to the store."""
+        self._log.start()
+        try:
+            await self.host.load_first()
+            await asyncio.Event().wait()
+        finally:
+            self._threads.shutdown(wait=False)
+            await asyncio.to_thread(self._log.close)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -126,9 +144,22 @@ class ModelServer:
         return Response(200, await loop.run_in_executor(self._threads, self._answer, model, body, request_id))
 
     def _answer(self, model: ServedModel, body: bytes, request_id: str) -> bytes:
-        answer, scores, decisions = model.answer(body, request_id)
-        self._metrics.observe_predictions(model.release, scores, decisions)
-        return answer
+        scored = model.score(body)
+        self._metrics.observe_predictions(model.release, scored.scores, scored.decisions)
+        self._log.put(
+            Logged(
+                request_id=request_id,
+                release=model.release,
+                role=CHAMPION,
+                columns=model.columns,
+                matrix=scored.rows.matrix,
+                scores=scored.scores,
+                decisions=scored.decisions,
+                threshold=model.manifest.decision_threshold,
+                subjects=scored.rows.subjects,
+            )
+        )
+        return model.encode(scored, request_id)
 
     async def _health(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
         return json_response(200, {"status": "alive"})

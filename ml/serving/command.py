@@ -42,6 +42,20 @@ SHOWN_ROWS: Final = 20
     type=click.IntRange(1),
     help="Size of one request.",
 )
+@click.option(
+    "--flush-interval-s",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 60),
+    help="How often logged predictions are written to disk: a kill loses at most so much.",
+)
+@click.option(
+    "--rotate-interval-s",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 86_400),
+    help="How often they are brought to the store.",
+)
 def serve(
     deployment: Path,
     store_uri: str,
@@ -50,6 +64,8 @@ def serve(
     port: int,
     maximum_rows: int,
     maximum_body_bytes: int,
+    flush_interval_s: float,
+    rotate_interval_s: float,
 ) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
     from ml.serving.app import ModelServer, Settings
@@ -61,6 +77,8 @@ def serve(
         cache=(cache or deployment.absolute().parent / "releases").absolute(),
         maximum_rows=maximum_rows,
         maximum_body_bytes=maximum_body_bytes,
+        flush_interval_s=flush_interval_s,
+        rotate_interval_s=rotate_interval_s,
     )
     run(ModelServer(settings), host, port)
 

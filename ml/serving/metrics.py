@@ -1,5 +1,8 @@
 """What a model server tells Prometheus."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 from prometheus_client import (
     CollectorRegistry,
@@ -49,6 +52,15 @@ class ServerMetrics:
         self._release = Gauge(
             "mlops_release_info", "The release that serves.", ["model", "version", "release"], registry=self._registry
         )
+        self._logged = Counter(
+            "mlops_prediction_log_rows",
+            "Rows of the prediction log, by what became of them: spooled, stored, or dropped.",
+            ["result"],
+            registry=self._registry,
+        )
+        self._log_queue = Gauge(
+            "mlops_prediction_log_queue_rows", "Rows that wait to be spooled.", registry=self._registry
+        )
         self._loads = Counter("mlops_release_loads", "Releases loaded, by result.", ["result"], registry=self._registry)
 
     def observe_request(self, route: str, status: int, duration_s: float) -> None:
@@ -70,6 +82,14 @@ class ServerMetrics:
         if manifest is not None:
             self._release.clear()
             self._release.labels(manifest.name, manifest.version, release).set(1)
+
+    def observe_logged(self, result: Literal["spooled", "stored", "dropped"], rows: int) -> None:
+        """Rows of the prediction log got so far, or were lost."""
+        self._logged.labels(result).inc(rows)
+
+    def watch_log_queue(self, rows: Callable[[], int]) -> None:
+        """Ask `rows` for the length of the prediction log's queue whenever somebody reads the metrics."""
+        self._log_queue.set_function(rows)
 
     def text(self) -> bytes:
         """The exposition in Prometheus' text format."""

@@ -1,7 +1,7 @@
 """One release, loaded: a request's bytes in, an answer's bytes out."""
 
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -10,10 +10,10 @@ from ml.errors import MlopsError, ReleaseRefused
 from ml.release.bundle import digest_of
 from ml.release.manifest import Manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.serving.schema import RequestReader
+from ml.serving.schema import RequestReader, Rows
 from ml.serving.scorer import Scorer, load_scorer
 
-__all__ = ["Answer", "Prediction", "ScoringFailed", "ServedModel"]
+__all__ = ["Answer", "Prediction", "Scored", "ScoringFailed", "ServedModel"]
 
 
 class ScoringFailed(MlopsError):
@@ -42,6 +42,14 @@ class Answer(msgspec.Struct, frozen=True):
     predictions: list[Prediction]
 
 
+class Scored(NamedTuple):
+    """A request's rows (rows, features) with their scores and decisions (rows,)."""
+
+    rows: Rows
+    scores: np.ndarray
+    decisions: np.ndarray
+
+
 class ServedModel:
     """A verified release that is loaded; safe to ask from several threads."""
 
@@ -49,6 +57,7 @@ class ServedModel:
         self.manifest = manifest
         self.schema = schema
         self.release = digest_of(manifest)
+        self.columns = tuple(feature.name for feature in schema.features)
         self._scorer = scorer
         self._reader = RequestReader(schema, maximum_rows)
         self._encoder = msgspec.json.Encoder()
@@ -68,21 +77,32 @@ class ServedModel:
             ) from error
         return model
 
-    def answer(self, body: bytes, request_id: str) -> tuple[bytes, np.ndarray, np.ndarray]:
-        """The JSON of an Answer, the scores and the decisions; RequestRefused for a body that does not fit."""
-        matrix = self._reader.read(body)
-        scores = self._scorer.score(matrix)
-        if scores.shape != (len(matrix),) or not np.all((scores >= 0) & (scores <= 1)):
+    def score(self, body: bytes) -> Scored:
+        """Score a request; RequestRefused for a body that does not fit, ScoringFailed for a model that fails."""
+        rows = self._reader.read(body)
+        scores = self._scorer.score(rows.matrix)
+        if scores.shape != (len(rows.matrix),) or not np.all((scores >= 0) & (scores <= 1)):
             raise ScoringFailed("The model gave a score that is no probability.")
-        manifest, schema = self.manifest, self.schema
-        decisions = np.where(scores >= manifest.decision_threshold, schema.positive, schema.negative)
+        positive, negative = self.schema.positive, self.schema.negative
+        return Scored(rows, scores, np.where(scores >= self.manifest.decision_threshold, positive, negative))
+
+    def encode(self, scored: Scored, request_id: str) -> bytes:
+        """The JSON of an Answer."""
+        manifest = self.manifest
         answer = Answer(
             request_id=request_id,
             model=manifest.name,
             version=manifest.version,
             release=self.release,
             threshold=manifest.decision_threshold,
-            outcomes=schema.outcomes,
-            predictions=[Prediction(*pair) for pair in zip(scores.tolist(), decisions.tolist(), strict=True)],
+            outcomes=self.schema.outcomes,
+            predictions=[
+                Prediction(*pair) for pair in zip(scored.scores.tolist(), scored.decisions.tolist(), strict=True)
+            ],
         )
-        return self._encoder.encode(answer), scores, decisions
+        return self._encoder.encode(answer)
+
+    def answer(self, body: bytes, request_id: str) -> tuple[bytes, np.ndarray, np.ndarray]:
+        """The JSON of an Answer, the scores and the decisions; RequestRefused for a body that does not fit."""
+        scored = self.score(body)
+        return self.encode(scored, request_id), scored.scores, scored.decisions

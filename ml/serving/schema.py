@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from ml.problem import Categorical, Feature
 from ml.release.schema import BundleSchema
 
-__all__ = ["Mistake", "RequestReader", "RequestRefused"]
+__all__ = ["MAXIMUM_SUBJECT", "Mistake", "RequestReader", "RequestRefused", "Rows"]
 
 MAXIMUM_MISTAKES: Final = 20
+MAXIMUM_SUBJECT: Final = 80  # characters: normalised, they are still a name that ml.subjects takes
 SHOWN_CHARACTERS: Final = 60
 
 
@@ -35,8 +36,15 @@ class RequestRefused(Exception):
         self.mistakes = mistakes
 
 
+class Rows(NamedTuple):
+    """The rows of a request as a matrix (rows, features), and whom each is about, where the caller said it."""
+
+    matrix: np.ndarray
+    subjects: list[str | None] | None = None
+
+
 class RequestReader:
-    """Reads `{column: value, …}`, `{"rows": [row, …]}` or `[row, …]` into a matrix."""
+    """Reads `{column: value, …}`, `[row, …]`, or `{"rows": [row, …], "subjects": [name or null, …]}`."""
 
     def __init__(self, schema: BundleSchema, maximum_rows: int) -> None:
         self._features = schema.features
@@ -52,27 +60,35 @@ class RequestReader:
             forbid_unknown_fields=True,
             gc=False,
         )
-        batch = msgspec.defstruct("Batch", [("rows", list[row])], forbid_unknown_fields=True)  # pyright: ignore[reportInvalidTypeForm]
+        name = Annotated[str, msgspec.Meta(max_length=MAXIMUM_SUBJECT, pattern=r"\S")]
+        batch = msgspec.defstruct(
+            "Batch",
+            [("rows", list[row]), ("subjects", list[name | None] | None, None)],  # pyright: ignore[reportInvalidTypeForm]
+            forbid_unknown_fields=True,
+        )
         self._row = msgspec.json.Decoder(row)
         self._rows = msgspec.json.Decoder(list[row])  # pyright: ignore[reportInvalidTypeForm]
         self._batch = msgspec.json.Decoder(batch)
 
-    def read(self, body: bytes) -> np.ndarray:
-        """The matrix (rows, features) of a request body; RequestRefused names every mistake, up to 20."""
+    def read(self, body: bytes) -> Rows:
+        """What a request body holds; RequestRefused names every mistake, up to 20."""
         try:
-            rows = self._decode(body)
+            rows, subjects = self._decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._refuse(body)
         self._check_count(len(rows))
-        return np.array([msgspec.structs.astuple(row) for row in rows], dtype=self._dtype)
+        if subjects is not None and len(subjects) != len(rows):
+            _refuse_subjects()
+        return Rows(np.array([msgspec.structs.astuple(row) for row in rows], dtype=self._dtype), subjects)
 
-    def _decode(self, body: bytes) -> list[Any]:
+    def _decode(self, body: bytes) -> tuple[list[Any], list[str | None] | None]:
         if body.lstrip()[:1] == b"[":
-            return self._rows.decode(body)
+            return self._rows.decode(body), None
         try:
-            return [self._row.decode(body)]
+            return [self._row.decode(body)], None
         except msgspec.ValidationError:
-            return self._batch.decode(body).rows  # pyright: ignore[reportAttributeAccessIssue]
+            batch: Any = self._batch.decode(body)
+            return batch.rows, batch.subjects
 
     def _refuse(self, body: bytes) -> NoReturn:
         """Find out what is wrong with a body that was not accepted."""
@@ -104,10 +120,13 @@ class RequestReader:
         if isinstance(value, dict):
             if "rows" not in value or "rows" in self._names:
                 return [value]
-            if isinstance(value["rows"], list) and len(value) == 1:
+            if isinstance(value["rows"], list) and value.keys() <= {"rows", "subjects"}:
+                _check_subjects(value.get("subjects"), len(value["rows"]))
                 return value["rows"]
         raise RequestRefused(
-            422, 'The body must be one row, {"rows": [row, …]} alone, or a list of rows; a row is a JSON object.'
+            422,
+            'The body must be one row, a list of rows, or {"rows": [row, …]} with nothing but "subjects" beside it; '
+            "a row is a JSON object.",
         )
 
     def _check_count(self, rows: int) -> None:
@@ -131,6 +150,23 @@ class RequestReader:
             yield Mistake(
                 number, f"one of the columns {', '.join(sorted(self._names))}", "an unknown column", _cut(name)
             )
+
+
+def _check_subjects(subjects: object, rows: int) -> None:
+    if subjects is None:
+        return
+    if not isinstance(subjects, list) or len(subjects) != rows:
+        _refuse_subjects()
+    for name in subjects:
+        if name is not None and not (isinstance(name, str) and name.strip() and len(name) <= MAXIMUM_SUBJECT):
+            _refuse_subjects()
+
+
+def _refuse_subjects() -> NoReturn:
+    raise RequestRefused(
+        422,
+        f'"subjects" must say whom each row is about: one name of 1 to {MAXIMUM_SUBJECT} characters, or null, per row.',
+    )
 
 
 def _type(feature: Feature) -> Any:

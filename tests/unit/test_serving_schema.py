@@ -33,14 +33,14 @@ def row(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("shape", [lambda r: r[0], lambda r: {"rows": r[:1]}, lambda r: r[:1]])
 def test_one_row_may_come_alone_or_in_a_list(shape: Any) -> None:
-    matrix = READER.read(json.dumps(shape([EXAMPLE])).encode())
+    matrix = READER.read(json.dumps(shape([EXAMPLE])).encode()).matrix
     assert matrix.tolist() == [list(EXAMPLE.values())]
     assert matrix.dtype == np.int64
 
 
 def test_rows_keep_their_order_and_columns_the_models() -> None:
     rows = [dict(reversed(row(**{NUMBER.name: NUMBER.minimum + i}).items())) for i in range(5)]
-    matrix = READER.read(json.dumps({"rows": rows}).encode())
+    matrix = READER.read(json.dumps({"rows": rows}).encode()).matrix
     column = PROBLEM.feature_names.index(NUMBER.name)
     assert matrix[:, column].tolist() == [NUMBER.minimum + i for i in range(5)]
 
@@ -128,7 +128,7 @@ def test_a_column_given_twice_is_refused_when_either_is_wrong() -> None:
 
 
 def test_too_many_rows_are_refused() -> None:
-    assert len(READER.read(json.dumps([EXAMPLE] * 50).encode())) == 50
+    assert len(READER.read(json.dumps([EXAMPLE] * 50).encode()).matrix) == 50
     for rows in ([EXAMPLE] * 51, [{}] * 51):
         assert refusal(json.dumps({"rows": rows}).encode()).status == 413
 
@@ -144,7 +144,7 @@ def test_a_nullable_feature_takes_null() -> None:
         feature["nullable"] = feature["name"] in (NUMBER.name, CODE.name)
     schema = BundleSchema.of(Problem.model_validate(definition))
     reader = RequestReader(schema, 10)
-    matrix = reader.read(json.dumps(row(**{NUMBER.name: None, CODE.name: None})).encode())
+    matrix = reader.read(json.dumps(row(**{NUMBER.name: None, CODE.name: None})).encode()).matrix
     assert np.isnan(matrix).sum() == 2
     assert "or null" in refusal(json.dumps(row(**{NUMBER.name: "x"})).encode(), reader).mistakes[0].expected
     assert refusal(json.dumps({}).encode(), reader).mistakes[0].got == "nothing: the column is missing"
@@ -162,7 +162,7 @@ def test_a_row_is_accepted_exactly_when_its_json_schema_accepts_it(changes: dict
     fits = all(_fits(SCHEMA.row["properties"][name], value) for name, value in changed.items() if name in EXAMPLE)
     body = msgspec.json.encode({"rows": [changed]} if batch else changed)
     if fits and "other" not in changed:
-        assert READER.read(body).tolist() == [[changed[name] for name in PROBLEM.feature_names]]
+        assert READER.read(body).matrix.tolist() == [[changed[name] for name in PROBLEM.feature_names]]
     else:
         wrong = {m.column for m in refusal(body).mistakes}
         assert wrong

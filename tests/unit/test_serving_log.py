@@ -1,0 +1,262 @@
+"""The prediction log: no row is lost, doubled, or kept beyond what the problem definition allows."""
+
+import io
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml.predictions import PREFIX, log_schema, partition, read_log
+from ml.problem import Problem, load_problem
+from ml.serving.log import Logged, LogSettings, PredictionLog
+from ml.serving.metrics import ServerMetrics
+from ml.serving.minimise import Minimiser
+from ml.serving.schema import MAXIMUM_SUBJECT
+from ml.serving.spool import Segment, read_segment, segments, store_segment
+from ml.store import Store
+from ml.subjects import Pseudonyms, pseudonym
+
+PROBLEM = load_problem()
+COLUMNS = tuple(PROBLEM.feature_names)
+RELEASE = "sha256:" + "a" * 64
+OTHER = "sha256:" + "b" * 64
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def logged(name: str, rows: int = 1, **changes: Any) -> Logged:
+    given: dict[str, Any] = {
+        "request_id": name,
+        "release": RELEASE,
+        "role": "champion",
+        "columns": COLUMNS,
+        "matrix": np.arange(rows * len(COLUMNS), dtype=np.int64).reshape(rows, len(COLUMNS)),
+        "scores": np.linspace(0, 1, rows),
+        "decisions": np.ones(rows, dtype=np.int64),
+        "threshold": 0.4,
+        "at": NOON,
+    }
+    return Logged(**given | changes)
+
+
+def log_of(tmp_path: Path, store: Store, problem: Problem = PROBLEM, **changes: Any) -> PredictionLog:
+    spool = LogSettings(tmp_path / "spool", **{"flush_interval_s": 60.0} | changes)
+    return PredictionLog(store, problem, spool, ServerMetrics())
+
+
+def stored(store: Store, problem: Problem = PROBLEM) -> pa.Table:
+    return read_log(store, problem, NOON - timedelta(days=2), NOON + timedelta(days=2))
+
+
+def test_what_is_logged_is_what_the_loop_reads(tmp_path: Path, store: Store) -> None:
+    log = log_of(tmp_path, store)
+    log.start()
+    log.put(logged("one", subjects=["Ada"], reasons=['[{"feature": "AGEP"}]']))
+    log.put(logged("many", 3, release=OTHER, role="shadow", subjects=[None, "Ada", "Bob"], at=NOON + timedelta(days=1)))
+    log.close()
+    table = stored(store)
+    assert table.schema.equals(log_schema(PROBLEM))
+    assert table["prediction_id"].to_pylist() == ["one", "many-0", "many-1", "many-2"]
+    assert table["subject"].to_pylist() == [
+        pseudonym(store, "Ada"),
+        None,
+        *(pseudonym(store, n) for n in ("Ada", "Bob")),
+    ]
+    assert table["reasons"].to_pylist() == ['[{"feature": "AGEP"}]', None, None, None]
+    assert table.select(COLUMNS).to_pylist()[1:] == [
+        dict(zip(COLUMNS, r, strict=True)) for r in logged("", 3).matrix.tolist()
+    ]
+    keys = list(store.list(PREFIX))
+    assert {key.rpartition("/")[0] for key in keys} == {
+        partition(date(2026, 3, 1), RELEASE),
+        partition(date(2026, 3, 2), OTHER),
+    }
+    assert b"Ada" not in b"".join(store.read(key) for key in keys)
+    assert segments(tmp_path / "spool") == []
+
+
+def test_the_order_of_a_releases_columns_does_not_matter(tmp_path: Path, store: Store) -> None:
+    log = log_of(tmp_path, store)
+    log.start()
+    log.put(logged("turned", columns=COLUMNS[::-1]))
+    log.put(logged("lacking", columns=COLUMNS[1:], matrix=np.ones((1, len(COLUMNS) - 1))))
+    log.close()
+    rows = {row["prediction_id"]: row for row in stored(store).to_pylist()}
+    assert rows["turned"][COLUMNS[0]] == len(COLUMNS) - 1
+    assert (rows["lacking"][COLUMNS[0]], rows["lacking"][COLUMNS[1]]) == (None, 1)
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path, store: Store) -> None:
+    metrics = ServerMetrics()
+    log = PredictionLog(store, PROBLEM, LogSettings(tmp_path / "spool", queue_rows=10), metrics)
+    for number in range(5):
+        log.put(logged(f"r{number}", 4))
+    assert b'mlops_prediction_log_rows_total{result="dropped"} 12.0' in metrics.text()
+    log.start()
+    log.close()
+    assert stored(store).num_rows == 8
+    assert b'mlops_prediction_log_rows_total{result="stored"} 8.0' in metrics.text()
+
+
+def test_a_store_that_is_away_delays_and_loses_nothing(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise OSError("away")
+
+    log = log_of(tmp_path, store)
+    log.start()
+    log.put(logged("one"))
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "write", away)
+        log.close()
+    assert stored(store).num_rows == 0
+    assert len(segments(tmp_path / "spool")) == 1
+    again = log_of(tmp_path, store)
+    again.start()
+    again.close()
+    assert stored(store)["prediction_id"].to_pylist() == ["one"]
+
+
+def test_without_the_key_named_rows_wait_and_are_never_written_by_name(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = log_of(tmp_path, store)
+    log.put(logged("named", subjects=["Ada"]))
+    with monkeypatch.context() as broken:
+        broken.setattr("ml.serving.log.Pseudonyms", lambda _store: (_ for _ in ()).throw(OSError("away")))
+        log._flush()
+    log.put(logged("later"))
+    assert segments(tmp_path / "spool") == []
+    log._flush()
+    log._flush()
+    log._rotate()
+    log._store_segments()
+    assert sorted(stored(store)["prediction_id"].to_pylist()) == ["later", "named"]
+
+
+def batch(numbers: list[int]) -> pa.RecordBatch:
+    nothing = {field.name: pa.nulls(len(numbers), field.type) for field in log_schema(PROBLEM)}
+    known = {
+        "prediction_id": [str(n) for n in numbers],
+        "at": [NOON] * len(numbers),
+        "release": [RELEASE if n % 2 else OTHER for n in numbers],
+    }
+    return pa.RecordBatch.from_pydict(nothing | known, log_schema(PROBLEM))
+
+
+@pytest.fixture(scope="module")
+def spooled(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[int]]:
+    """A segment of three batches, and its size after each of them."""
+    folder = tmp_path_factory.mktemp("spooled")
+    segment, sizes = Segment(folder, log_schema(PROBLEM)), []
+    for numbers in ([0, 1], [2], [3, 4, 5]):
+        segment.append(batch(numbers))
+        sizes.append(segments(folder)[0].stat().st_size)
+    segment.close()
+    return segments(folder)[0].read_bytes(), sizes
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_a_segment_that_is_torn_anywhere_gives_every_batch_before_the_tear(
+    spooled: tuple[bytes, list[int]], data: st.DataObject
+) -> None:
+    whole, sizes = spooled
+    cut = data.draw(st.integers(0, len(whole)))
+    table = read_segment(io.BytesIO(whole[:cut]))
+    found = [] if table is None else table["prediction_id"].to_pylist()
+    survived = sum(size <= cut for size in sizes)
+    assert found == ["0", "1", "2", "3", "4", "5"][: (0, 2, 3, 6)[survived]]
+
+
+def test_storing_a_segment_again_after_a_kill_writes_the_same_objects(
+    tmp_path: Path, store: Store, spooled: tuple[bytes, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "left.arrows"
+    file.write_bytes(spooled[0])
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            store_segment(store, file)
+    before = {key: store.read(key) for key in store.list(PREFIX)}
+    assert store_segment(store, file) == 6
+    assert {key: store.read(key) for key in store.list(PREFIX)} == before
+    assert sorted(stored(store)["prediction_id"].to_pylist()) == ["0", "1", "2", "3", "4", "5"]
+    assert not file.exists()
+    assert store_segment(store, file) == 0
+
+
+def test_a_segment_that_is_written_is_left_alone(tmp_path: Path, store: Store) -> None:
+    segment = Segment(tmp_path, log_schema(PROBLEM))
+    segment.append(batch([1]))
+    (file,) = segments(tmp_path)
+    assert store_segment(store, file) == 0
+    segment.close()
+    assert store_segment(store, file) == 1
+
+
+def test_a_full_disk_costs_only_what_could_not_be_written(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = log_of(tmp_path, store)
+    log.put(logged("before"))
+    log._flush()
+    with monkeypatch.context() as full:
+        full.setattr("ml.serving.spool.os.fdatasync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+        log.put(logged("during"))
+        log._flush()
+    log.put(logged("after"))
+    log._flush()
+    log._rotate()
+    log._store_segments()
+    assert {"before", "after"} <= set(stored(store)["prediction_id"].to_pylist())
+
+
+def changed(rules: dict[str, str]) -> Problem:
+    definition = load_problem().model_dump()
+    for name, rule in rules.items():
+        definition["prediction_log"]["sensitive"][name]["logged"] = rule
+    return Problem.model_validate(definition)
+
+
+@given(age=st.integers(0, 99))
+def test_minimising_keeps_no_more_than_the_definition_says(age: int) -> None:
+    problem = changed({"AGEP": "banded", "CIT": "omitted"})
+    row = {f.name: 1 for f in problem.features} | {"AGEP": age}
+    kept = Minimiser(problem).columns(list(row), np.array([list(row.values())]))
+    bands = next(p.bands for p in problem.protected if p.column == "AGEP") or ()
+    assert kept["AGEP"].to_pylist() == [max((b for b in bands if b <= age), default=0)]
+    assert kept["CIT"].to_pylist() == [None]
+    assert kept["SEX"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [({"SEX": "banded"}, "gives it no bands"), ({"SCHL": "exact"}, "SCHL"), ({"SEX": "blurred"}, "omitted")],
+)
+def test_a_rule_that_makes_no_sense_is_refused(rules: dict[str, str], said: str) -> None:
+    definition = load_problem().model_dump()
+    for name, rule in rules.items():
+        definition["prediction_log"]["sensitive"][name] = {"logged": rule, "why": "for the sake of the test"}
+    with pytest.raises(ValueError, match=said):
+        Problem.model_validate(definition)
+
+
+def test_a_sensitive_feature_without_a_rule_is_refused() -> None:
+    definition = load_problem().model_dump()
+    del definition["prediction_log"]["sensitive"]["SEX"]
+    with pytest.raises(ValueError, match="SEX"):
+        Problem.model_validate(definition)
+
+
+@given(name=st.text(min_size=1, max_size=MAXIMUM_SUBJECT).filter(str.strip))
+def test_every_name_that_a_request_may_hold_has_a_pseudonym(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    store = Store((tmp_path_factory.getbasetemp() / "names").as_uri())
+    assert len(Pseudonyms(store).of(name)) == 64
