@@ -87,8 +87,8 @@ def process(*arguments: str) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def server(tmp_path: Path, store: Store) -> Iterator[Process]:
-    with process("serve", "--deployment", str(deployment(tmp_path)), "--store", store.uri) as running:
+def server(tmp_path: Path, store: Store, *options: str) -> Iterator[Process]:
+    with process("serve", "--deployment", str(deployment(tmp_path)), "--store", store.uri, *options) as running:
         yield running
 
 
