@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 UV_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mlops-reference/uv-$(UV_VERSION)
 UV := $(UV_HOME)/bin/uv
 
-.PHONY: help up down test lint doctor
+.PHONY: help up down test doctor tour
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -34,3 +34,6 @@ $(UV):
 .venv/.synced-dev: pyproject.toml uv.lock | $(UV)
 	@echo "==> installing Python packages and the test tools into .venv" >&2
 	@$(UV) sync --quiet --frozen --all-extras --group dev && touch $@ .venv/.synced
+
+tour: .venv/.synced ## A model's whole life on three environments of its own, in under ten minutes
+	@$(PYTHON) -m pipelines.tour

@@ -18,6 +18,7 @@ from pipelines._steps import PROJECT
 
 __all__ = ["Sandbox", "free_ports"]
 
+TIMEOUT_S = 300
 PORTS = ("tracking", "endpoint", "monitor", "metrics")
 
 
@@ -60,28 +61,36 @@ class Sandbox:
         """The stack file's configuration."""
         return yaml.safe_load(self.stack_file(stack).read_text())["config"]
 
-    def run(self, *command: str, timeout_s: float = 300) -> tuple[int, str]:
-        """Run a command in the folder: its exit code and all it printed."""
+    def run(self, *command: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder; RuntimeError with its output when it doesn't end as expected."""
         result = subprocess.run(
             command,
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
             check=False,
-            timeout=timeout_s,
+            timeout=TIMEOUT_S,
         )
-        return result.returncode, result.stdout
+        if (result.returncode != 0) != fails:
+            shown = " ".join(command)
+            raise RuntimeError(f"`{shown}` ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+        return result
 
     def pulumi(self, *words: str, fails: bool = False) -> str:
-        """Run the engine; RuntimeError with its output when it doesn't end as expected."""
-        return self._expect(["pulumi", *words, "--non-interactive"], fails=fails)
+        """Run the engine: all it printed."""
+        result = self.run("pulumi", *words, "--non-interactive", fails=fails)
+        return result.stdout + result.stderr
 
     def mlops(self, *words: str, fails: bool = False) -> str:
-        """Run the command line; RuntimeError with its output when it doesn't end as expected."""
-        return self._expect([sys.executable, "-m", "ml", *words], fails=fails)
+        """Run the command line: all it printed."""
+        result = self.run(sys.executable, "-m", "ml", *words, fails=fails)
+        return result.stdout + result.stderr
+
+    def ask(self, *words: str) -> Any:
+        """Run the command line with --json: its answer."""
+        return json.loads(self.run(sys.executable, "-m", "ml", *words, "--json").stdout)
 
     def up(self, stack: str, *, fails: bool = False) -> str:
         """`pulumi up` without asking."""
@@ -89,7 +98,7 @@ class Sandbox:
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """The stack's outputs."""
-        return json.loads(self.pulumi("stack", "output", "--json", "--stack", stack))
+        return json.loads(self.run("pulumi", "stack", "output", "--json", "--stack", stack).stdout)
 
     def root(self, stack: str) -> Path:
         """The environment's folder."""
@@ -103,12 +112,6 @@ class Sandbox:
     def end(self) -> None:
         """End every process that any of its stacks left running."""
         _launch.end(_launch.marked(str(self.folder), prefix=True))
-
-    def _expect(self, command: list[str], *, fails: bool) -> str:
-        code, output = self.run(*command)
-        if (code != 0) != fails:
-            raise RuntimeError(f"`{' '.join(command)}` ended with {code}:\n{output}")
-        return output
 
 
 def free_ports(count: int) -> list[int]:
