@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "ml.serving.command:serve",
     "monitor": "ml.monitoring.command:monitor",
     "labels": "ml.feedback.labels_command:labels",
+    "review": "ml.feedback.review_command:review",
 }
 SUMMARIES = {
     "data": "Check data files and write a report that a person can read.",
@@ -42,6 +43,7 @@ SUMMARIES = {
     "serve": "Run the model server.",
     "monitor": "Run the monitor.",
     "labels": "Take in labels that arrive late, joined to their predictions.",
+    "review": "Let experts confirm or overrule doubtful predictions, on a web page or here.",
 }
 PLUGINS = "mlops.commands"  # entry point group; infra adds its commands to it
 

@@ -1,7 +1,14 @@
 """Live traffic for tests: predictions as the server logs them."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,3 +85,46 @@ def labels_file(folder: Path, labels: dict[str, Any], name: str = "labels.csv") 
 def reasons_json(**contributions: float) -> str:
     """What the server logs as the reasons of a prediction."""
     return json.dumps([{"feature": name, "contribution": value} for name, value in contributions.items()])
+
+
+def runtime_json(store: Store, **outputs: Any) -> str:
+    """The outputs of a stack with that store, as MLOPS_RUNTIME has them."""
+    nowhere = "http://127.0.0.1:1"
+    return json.dumps(
+        {
+            "stack": "local-dev",
+            "cloud": "local",
+            "platform": "process",
+            "environment": "dev",
+            "store_uri": store.uri,
+            "tracking_uri": nowhere,
+            "monitor_url": nowhere,
+            **outputs,
+        }
+    )
+
+
+@contextmanager
+def review_page(store: Store) -> Iterator[str]:
+    """`mlops review serve` as a process on a free port; its URL."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ml", "review", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment | {"MLOPS_RUNTIME": runtime_json(store)},
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r"Listening on (http://[\d.]+:\d+)", line):
+                threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()
+                yield found.group(1)
+                break
+        else:
+            raise AssertionError(f"it did not listen: {''.join(said)}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
