@@ -44,4 +44,5 @@ def compose(config: StackConfig) -> Outputs:
         "metrics_url": observability.metrics_url,
         "endpoint_url": endpoint.url if endpoint else None,
         "release": endpoint.release if endpoint else None,
+        "log_retention_days": config.environment.log_retention_days,
     }

@@ -130,4 +130,4 @@ class Cloud:
     observability: Callable[[str, ObservabilityArgs], Observability]
 
 
-Outputs = Mapping[str, pulumi.Input[str | None]]
+Outputs = Mapping[str, pulumi.Input[str | int | None]]

@@ -27,6 +27,9 @@ COMMANDS = {
     "monitor": "ml.monitoring.command:monitor",
     "labels": "ml.feedback.labels_command:labels",
     "review": "ml.feedback.review_command:review",
+    "erase": "ml.governance.privacy_command:erase",
+    "subject-export": "ml.governance.privacy_command:subject_export",
+    "retention": "ml.governance.privacy_command:retention",
 }
 SUMMARIES = {
     "data": "Check data files and write a report that a person can read.",
@@ -44,6 +47,9 @@ SUMMARIES = {
     "monitor": "Run the monitor.",
     "labels": "Take in labels that arrive late, joined to their predictions.",
     "review": "Let experts confirm or overrule doubtful predictions, on a web page or here.",
+    "erase": "Remove everything held on a person, and prove it.",
+    "subject-export": "Write everything held on a person as JSON.",
+    "retention": "Delete logs that are older than the environment keeps them.",
 }
 PLUGINS = "mlops.commands"  # entry point group; infra adds its commands to it
 

@@ -39,6 +39,7 @@ class Runtime(BaseModel):
     metrics_url: str | None = None
     endpoint_url: str | None = None
     release: str | None = None
+    log_retention_days: int | None = None
 
     @classmethod
     def load(cls, stack: str | None = None) -> Self:

@@ -1,0 +1,177 @@
+"""A person's rights over what an environment holds: erase it and prove it, or hand it over.
+
+An erasure is written down before anything is removed, in `privacy/erasures/<number>.json`: a run that was cut short
+is completed by the next one. What stays of it is the pseudonym and the time, for as long as predictions are kept:
+a server may hold a minute's predictions on its way to the store, and what arrives late is removed by the next
+`mlops erase` or `mlops retention`. Predictions made after the erasure was asked for are new records.
+
+What it can't reach, because it names nobody: the rows without identifier, time or pseudonym that a release keeps as
+its reference when it was trained on live data. Retire the release if they must go too.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import AwareDatetime, BaseModel, JsonValue
+
+from ml.errors import MlopsError
+from ml.governance.records import AREAS, Area, Found, Person, find, prediction_ids, read, remove
+from ml.problem import Categorical, Problem
+from ml.release.keys import Signer
+from ml.release.ledger import Ledger
+from ml.store import Store
+from ml.subjects import pseudonym
+
+__all__ = ["ERASURES", "Erased", "erase", "erase_late", "subject_export"]
+
+ERASURES: Final = "privacy/erasures"
+ROUNDS: Final = 5
+
+Progress = Callable[[str], None]
+
+
+class Erased(BaseModel):
+    """What an erasure removed, by area, and the number of the ledger's entry that says so; `remaining` is proven 0."""
+
+    request: str
+    removed: dict[Area, int]
+    remaining: int
+    ledger_entry: int
+
+
+class _Erasure(BaseModel):
+    """An erasure that was asked for; `planned` is what each object held of the person before it was touched."""
+
+    request: str
+    pseudonym: str
+    asked_at: AwareDatetime
+    prediction_ids: list[str] = []
+    planned: dict[Area, dict[str, int]] = {}
+    is_done: bool = False
+
+    @property
+    def person(self) -> Person:
+        return Person(self.pseudonym, self.asked_at, frozenset(self.prediction_ids))
+
+    @property
+    def removed(self) -> dict[Area, int]:
+        return {area: sum(self.planned.get(area, {}).values()) for area in AREAS}
+
+
+def erase(store: Store, ledger: Ledger, signer: Signer, subject: str, now: datetime, progress: Progress) -> Erased:
+    """Remove everything held on a person and record it, without naming the person, in the ledger.
+
+    Safe to repeat, and completes what a kill cut short. MlopsError when something can't be read, or won't go.
+    """
+    name = pseudonym(store, subject)
+    key = _key(name)
+    erasure = _read(store, key)
+    if erasure is None or erasure.is_done:
+        erasure = _Erasure(request=str(uuid.uuid4()), pseudonym=name, asked_at=now)
+        _write(store, key, erasure)
+    else:
+        progress("Completing an erasure that was cut short")
+    return _run(store, ledger, signer, key, erasure, progress)
+
+
+def erase_late(store: Store, ledger: Ledger, signer: Signer, forget_before: datetime, progress: Progress) -> int:
+    """Remove what arrived after its person's erasure, and forget erasures from before `forget_before`; the rows."""
+    rows = 0
+    for key in list(store.list(ERASURES)):
+        erasure = _read(store, key)
+        if erasure is None:
+            continue
+        if not erasure.is_done or _searched(store, erasure)[1]:
+            update = {"request": str(uuid.uuid4()), "is_done": False} if erasure.is_done else {}
+            done = _run(store, ledger, signer, key, erasure.model_copy(update=update), progress)
+            rows += sum(done.removed.values())
+        if erasure.asked_at < forget_before:
+            store.delete(key)
+    return rows
+
+
+def subject_export(store: Store, problem: Problem, subject: str) -> dict[str, Any]:
+    """Everything held on a person, with what columns and codes mean; ready for JSON but for its times."""
+    name = pseudonym(store, subject)
+    now = datetime.now(UTC)
+    ids = prediction_ids(store, Person(name, now))
+    held = read(store, Person(name, now, ids))
+    meanings = {
+        feature.name: {"title": feature.title, **({"codes": feature.codes} if isinstance(feature, Categorical) else {})}
+        for feature in problem.features
+    }
+    return {
+        "subject": subject,
+        "pseudonym": name,
+        "exported_at": now,
+        "decision": problem.decision.model_dump(),
+        "columns": meanings | {"label": {"title": problem.target.event, "codes": problem.target.codes}},
+        "records": held,
+    }
+
+
+def _run(store: Store, ledger: Ledger, signer: Signer, key: str, erasure: _Erasure, progress: Progress) -> Erased:
+    erasure, found = _searched(store, erasure)
+    for _ in range(ROUNDS):  # labels and predictions may arrive while others are removed
+        if not found:
+            break
+        _write(store, key, erasure)
+        for place in found:
+            progress(f"Removing {place.rows:,} from {place.key}")
+            remove(store, place, erasure.person)
+        erasure, found = _searched(store, erasure)
+    remaining = sum(place.rows for place in found)
+    if remaining:
+        raise MlopsError(
+            f"{remaining:,} records are still there after {ROUNDS} rounds: they arrive faster than they are removed. "
+            "Stop what writes them, then run `mlops erase` again, which goes on."
+        )
+    entry = _recorded(ledger, erasure) or ledger.append("erased", signer, None, _details(erasure)).sequence
+    done = Erased(request=erasure.request, removed=erasure.removed, remaining=remaining, ledger_entry=entry)
+    rest = _Erasure(request=erasure.request, pseudonym=erasure.pseudonym, asked_at=erasure.asked_at, is_done=True)
+    _write(store, key, rest)
+    return done
+
+
+def _searched(store: Store, erasure: _Erasure) -> tuple[_Erasure, list[Found]]:
+    """What there is now of the person, and the erasure that knows of it.
+
+    What an object held when it was first seen stays in `planned`, also once it was removed.
+    """
+    ids = prediction_ids(store, erasure.person) | set(erasure.prediction_ids)
+    known = erasure.model_copy(update={"prediction_ids": sorted(ids)})
+    found = find(store, known.person)
+    planned: dict[Area, dict[str, int]] = {area: dict(keys) for area, keys in erasure.planned.items()}
+    for place in found:
+        keys = planned.setdefault(place.area, {})
+        keys[place.key] = max(place.rows, keys.get(place.key, 0))
+    return known.model_copy(update={"planned": planned}), found
+
+
+def _recorded(ledger: Ledger, erasure: _Erasure) -> int | None:
+    """The ledger's entry of this request, where a kill came after it."""
+    entries = (e for e in ledger.entries() if e.event == "erased" and e.details.get("request") == erasure.request)
+    return next((entry.sequence for entry in entries), None)
+
+
+def _details(erasure: _Erasure) -> dict[str, JsonValue]:
+    removed: dict[str, JsonValue] = {str(area): rows for area, rows in erasure.removed.items()}
+    return {"request": erasure.request, "removed": removed}
+
+
+def _key(name: str) -> str:
+    return f"{ERASURES}/{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+
+
+def _read(store: Store, key: str) -> _Erasure | None:
+    try:
+        return _Erasure.model_validate_json(store.read(key))
+    except FileNotFoundError:
+        return None
+
+
+def _write(store: Store, key: str, erasure: _Erasure) -> None:
+    store.write(key, erasure.model_dump_json().encode())

@@ -1,0 +1,155 @@
+"""What an environment holds on a person: where it is, how to read it, and how to take it out.
+
+Predictions carry a subject's pseudonym; labels, cases and decisions carry the prediction's identifier. An object is
+replaced by one without the person's rows, as a whole, so that a kill at any point leaves every object readable.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, cast
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.errors import MlopsError
+from ml.feedback.labels import FILES, LABELS, REJECTED
+from ml.feedback.queue import CASES, DECISIONS
+from ml.predictions import PREFIX as PREDICTIONS
+from ml.store import Store
+
+__all__ = ["AREAS", "Area", "Found", "Person", "find", "prediction_ids", "read", "remove"]
+
+Area = Literal["predictions", "labels", "rejected_labels", "review_cases", "review_decisions"]
+# Predictions last: what else is a person's is known by their identifiers, which only they hold.
+AREAS: Final[dict[Area, str]] = {
+    "rejected_labels": REJECTED,
+    "labels": LABELS,
+    "review_cases": CASES,
+    "review_decisions": DECISIONS,
+    "predictions": PREDICTIONS,
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whose records are meant: those of the pseudonym that were logged before `until`, and of those predictions."""
+
+    pseudonym: str
+    until: datetime
+    prediction_ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object with records of a person."""
+
+    area: Area
+    key: str
+    rows: int
+
+
+def prediction_ids(store: Store, person: Person) -> frozenset[str]:
+    """The identifiers of a person's predictions that are in the log."""
+    tables = (_rows(table, "predictions", person) for _, table in _tables(store, "predictions"))
+    return frozenset(str(name) for table in tables for name in table["prediction_id"].to_pylist())
+
+
+def find(store: Store, person: Person) -> list[Found]:
+    """Every object that holds something on a person, in the order in which to remove."""
+    found: list[Found] = []
+    for area in AREAS:
+        if area in ("review_cases", "review_decisions"):
+            found += [Found(area, key, 1) for key, record in _records(store, area) if _is_of(record, person)]
+        else:
+            counted = ((key, len(_rows(table, area, person))) for key, table in _tables(store, area))
+            found += [Found(area, key, rows) for key, rows in counted if rows]
+    return found
+
+
+def read(store: Store, person: Person) -> dict[Area, list[dict[str, Any]]]:
+    """Everything held on a person."""
+    held: dict[Area, list[dict[str, Any]]] = {area: [] for area in AREAS}
+    for area in AREAS:
+        if area in ("review_cases", "review_decisions"):
+            held[area] = [record for _, record in _records(store, area) if _is_of(record, person)]
+        else:
+            held[area] = [row for _, table in _tables(store, area) for row in _rows(table, area, person).to_pylist()]
+    return held
+
+
+def remove(store: Store, found: Found, person: Person) -> None:
+    """Take a person's records out of one object; an object that holds nothing else goes."""
+    if found.area in ("review_cases", "review_decisions"):
+        store.delete(found.key)
+        return
+    try:
+        table = _table(store, found.key)
+    except FileNotFoundError:
+        return  # it went with its day
+    # pyarrow keeps the schema to the letter, on which readers of the log rely; polars would widen its strings.
+    rest = table.filter(pa.array((~_is_mine(table, found.area, person)).to_numpy()))
+    if not len(rest):
+        store.delete(found.key)
+        return
+    buffer = io.BytesIO()
+    pq.write_table(rest, buffer, compression="zstd")
+    store.write(found.key, buffer.getvalue())
+
+
+def _rows(table: pa.Table, area: Area, person: Person) -> pa.Table:
+    return table.filter(pa.array(_is_mine(table, area, person).to_numpy()))
+
+
+def _is_mine(table: pa.Table, area: Area, person: Person) -> pl.Series:
+    """For each row whether it is the person's; what a row doesn't say is nobody's."""
+    if area == "predictions":
+        rows = cast(pl.DataFrame, pl.from_arrow(table.select(["subject", "at"])))
+        mine = (pl.col("subject") == person.pseudonym) & (pl.col("at") < person.until)
+    else:
+        rows = cast(pl.DataFrame, pl.from_arrow(table.select(["prediction_id"])))
+        mine = pl.col("prediction_id").is_in(sorted(person.prediction_ids))
+    return rows.select(mine.fill_null(False)).to_series()
+
+
+def _tables(store: Store, area: Area) -> Iterator[tuple[str, pa.Table]]:
+    for key in _keys(store, area):
+        if key.endswith(".parquet"):
+            try:
+                yield key, _table(store, key)
+            except FileNotFoundError:
+                continue  # it went with its day
+
+
+def _table(store: Store, key: str) -> pa.Table:
+    try:
+        with store.open(key) as file:
+            return pq.ParquetFile(file).read()
+    except pa.ArrowException as error:
+        raise MlopsError(
+            f"{store.url(key)} can't be read as parquet, so nobody knows whose records are in it: {error}. "
+            "Restore or delete it, then run the command again."
+        ) from error
+
+
+def _records(store: Store, area: Area) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key in _keys(store, area):
+        try:
+            yield key, json.loads(store.read(key))
+        except FileNotFoundError:
+            continue
+
+
+def _is_of(record: dict[str, Any], person: Person) -> bool:
+    case = record.get("case")
+    named = case if isinstance(case, dict) else record  # a decision holds its case
+    return named.get("prediction_id") in person.prediction_ids
+
+
+def _keys(store: Store, area: Area) -> list[str]:
+    """An area's objects, without those of areas below it."""
+    below = (REJECTED, FILES) if area == "labels" else ()
+    return [key for key in store.list(AREAS[area]) if not key.startswith(tuple(f"{prefix}/" for prefix in below))]
