@@ -57,10 +57,11 @@ SCHEMA: Final = pl.Schema(
         "source": pl.String,
         "author": pl.String,
         "note": pl.String,
-        "at": TIME,
+        "at": TIME,  # when it became known, as its source says
+        "arrived_at": TIME,
     }
 )
-REJECTED_COLUMNS: Final = ("prediction_id", "label", "reason", "source", "author", "at")
+REJECTED_COLUMNS: Final = ("prediction_id", "label", "reason", "source", "author", "at", "arrived_at")
 
 Reason = Literal["no-id", "invalid-code", "invalid-time", "unknown", "ambiguous", "conflicting", "doubled"]
 MEANINGS: Final[Mapping[Reason, str]] = {
@@ -129,6 +130,7 @@ def add_labels(
             pl.lit(author).alias("author"),
             pl.lit(None, pl.String).alias("note"),
             pl.col("at").fill_null(marker.at),
+            pl.lit(marker.at, TIME).alias("arrived_at"),
         )
         marker = _keep(store, judged, batch, marker.at)
         store.write(key, marker.model_dump_json().encode())
@@ -150,7 +152,7 @@ def read_labels(store: Store, since: date | None = None, *, without: str | None 
     """
     labels = read_all(store, LABELS, SCHEMA, since, without=without)
     reviews = labels.filter(source=REVIEW).sort("at", descending=True)
-    others = labels.filter(pl.col("source") != REVIEW).sort("at", "label")
+    others = labels.filter(pl.col("source") != REVIEW).sort("arrived_at", "label")
     return pl.concat([reviews, others]).unique("prediction_id", keep="first", maintain_order=True)
 
 
@@ -166,11 +168,15 @@ def live_predictions(
 def joined(store: Store, problem: Problem, since: datetime, until: datetime) -> pa.Table:
     """The predictions logged in [since, until) whose label is known, in order of time.
 
-    The log's columns and `label`, `label_source`, `labelled_at`. Shadow answers and identifiers that several
-    predictions share are left out.
+    The log's columns and `label`, `label_source`, `labelled_at`, `label_arrived_at`. Shadow answers and identifiers
+    that several predictions share are left out.
     """
     labels = read_labels(store, (since - CLOCK_SKEW).date()).select(
-        "prediction_id", "label", pl.col("source").alias("label_source"), pl.col("at").alias("labelled_at")
+        "prediction_id",
+        "label",
+        pl.col("source").alias("label_source"),
+        pl.col("at").alias("labelled_at"),
+        pl.col("arrived_at").alias("label_arrived_at"),
     )
     predictions = live_predictions(store, problem, since, until).filter(pl.col("prediction_id").is_unique())
     return predictions.join(labels, on="prediction_id", how="inner", maintain_order="left").to_arrow()

@@ -206,6 +206,7 @@ class ReviewQueue:
             "author": decision.reviewer,
             "note": decision.note,
             "at": decision.at,
+            "arrived_at": decision.at,
         }
         key = f"{LABELS}/day={decision.at.date().isoformat()}/review-{decision.case.case}.parquet"
         self._store.write(key, parquet(pl.DataFrame([label], SCHEMA)))

@@ -138,6 +138,7 @@ def test_a_review_holds_before_files_and_the_latest_review_before_earlier_ones(
             "author": "eve",
             "note": "",
             "at": datetime(2026, 3, 10, hour, tzinfo=UTC),
+            "arrived_at": NOW,
         }
         store.write(f"labels/day=2026-03-10/{hour}.parquet", parquet(pl.DataFrame([row], SCHEMA)))
     assert held(store) == {ids[0]: 0}

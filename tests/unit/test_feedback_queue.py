@@ -89,6 +89,7 @@ def test_a_decision_is_a_label_with_its_author_and_the_case_is_gone(
         "author": "ada",
         "note": "sees\ntwo jobs",
         "at": NOW,
+        "arrived_at": NOW,
     }
     assert [case.case for case in queue.cases()] == [case.case for case in rest]
     assert queue.refresh(NOW + timedelta(hours=1)) == 0
