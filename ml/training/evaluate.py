@@ -17,7 +17,7 @@ from ml.training.features import positives
 from ml.training.metrics import METRICS, ScoredRows, difference_intervals
 from ml.training.provenance import code_state, environment, problem_digest
 
-__all__ = ["evaluate"]
+__all__ = ["compared", "evaluate"]
 
 
 def evaluate(
@@ -42,7 +42,7 @@ def evaluate(
         parameters=dict(chosen.parameters),
         decision_threshold=chosen.threshold.chosen,
         test_rows=len(test),
-        metrics=_results(problem, ours, theirs),
+        metrics=compared(problem, ours, theirs),
         fairness=group_rates(problem, test, positive, held_positive),
         single_feature_roc_auc=single_feature_roc_auc(problem, train),
         data=data,
@@ -53,7 +53,8 @@ def evaluate(
     )
 
 
-def _results(problem: Problem, ours: ScoredRows, theirs: ScoredRows) -> tuple[MetricResult, ...]:
+def compared(problem: Problem, ours: ScoredRows, theirs: ScoredRows) -> tuple[MetricResult, ...]:
+    """Every metric of two scores of the same rows, with the interval of their difference."""
     quality = problem.gates.quality
     intervals = difference_intervals(
         ours, theirs, samples=quality.bootstrap_samples, confidence=quality.confidence, seed=problem.split.seed

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ml.release.manifest import DIGEST_PATTERN, GroupRates, MetricResult
 
@@ -13,6 +13,7 @@ __all__ = [
     "MODEL_FOLDER",
     "REFERENCE_FILE",
     "SCORE_COLUMN",
+    "ChampionComparison",
     "Evaluation",
 ]
 
@@ -30,12 +31,33 @@ SCORE_COLUMN: Final = "score"
 CHOSEN_TAG: Final = "mlops.chosen"
 
 
+class ChampionComparison(BaseModel):
+    """The candidate beside the release that serves, on the newest labelled live rows, which it was not trained on.
+
+    In `metrics` the value is the candidate's and the baseline the champion's. The rows were predicted from `since` on,
+    up to `until`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    release: str = Field(pattern=DIGEST_PATTERN)
+    rows: int
+    since: AwareDatetime
+    until: AwareDatetime
+    metrics: tuple[MetricResult, ...]
+
+    def metric(self, name: str) -> MetricResult:
+        """The metric of that name; KeyError when it was not measured."""
+        return _named(self.metrics, name)
+
+
 class Evaluation(BaseModel):
     """How good the chosen candidate is on the test set, and everything it was made from.
 
     `decision_threshold` is the score from which a person is held to be positive. Metrics and rates are fractions;
     the expected cost is in `Costs.unit` per person. `data` maps a dataset's name to the SHA-256 of its file.
     `single_feature_roc_auc` is how well each feature alone orders the training rows: near 1 it leaks the target.
+    `champion` is there when the candidate was trained to take over from a release.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,10 +74,15 @@ class Evaluation(BaseModel):
     code_modified: bool
     problem_digest: str = Field(pattern=DIGEST_PATTERN)
     environment: dict[str, str]
+    champion: ChampionComparison | None = None
 
     def metric(self, name: str) -> MetricResult:
         """The metric of that name; KeyError when it was not measured."""
-        for metric in self.metrics:
-            if metric.name == name:
-                return metric
-        raise KeyError(name)
+        return _named(self.metrics, name)
+
+
+def _named(metrics: tuple[MetricResult, ...], name: str) -> MetricResult:
+    for metric in metrics:
+        if metric.name == name:
+            return metric
+    raise KeyError(name)

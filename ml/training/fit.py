@@ -19,13 +19,14 @@ from ml.release.manifest import Gate
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, best_learner, fit_candidates, scores_of
 from ml.training.evaluate import evaluate
-from ml.training.evaluation import SCORE_COLUMN, Evaluation
+from ml.training.evaluation import SCORE_COLUMN, ChampionComparison, Evaluation
 from ml.training.features import inputs
 from ml.training.gates import judge, measure_latency
 
-__all__ = ["Prepared", "Trained", "fit", "prepare"]
+__all__ = ["Comparing", "Prepared", "Trained", "fit", "prepare"]
 
 Progress = Callable[[str], None]
+Comparing = Callable[[Candidate], ChampionComparison]
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,19 @@ class Trained:
     gates: tuple[Gate, ...]
 
 
-def prepare(problem: Problem, store: Store, root: Path, progress: Progress) -> Prepared:
-    """Read, check, clean and split the files of the training and the test set."""
+def prepare(problem: Problem, store: Store, root: Path, progress: Progress, live: Dataset | None = None) -> Prepared:
+    """Read, check, clean and split the files of the training and the test set; `live` rows join the training set."""
     progress(f"Reading and checking {problem.split.train} to train on and {problem.split.test} to test on")
     files = {
         "training": ingest(problem, problem.split.train, store, root),
         "testing": ingest(problem, problem.split.test, store, root),
     }
-    train, validation = split(problem, clean(problem, files["training"].frame))
+    training = clean(problem, files["training"].frame)
+    if live is not None:
+        progress(f"{len(live.frame):,} labelled live rows join the training set")
+        files["live"] = live
+        training = _joined(problem, training, live.frame)
+    train, validation = split(problem, training)
     test = clean(problem, files["testing"].frame)
     for name, part in (("training", train), ("validation", validation), ("test", test)):
         require(check(problem, inputs(problem, part), "features", f"the features of the {name} rows"))
@@ -74,8 +80,13 @@ def prepare(problem: Problem, store: Store, root: Path, progress: Progress) -> P
 
 
 @threadpool_limits.wrap(limits=1)
-def fit(problem: Problem, data: Prepared, root: Path, progress: Progress) -> Trained:
-    """Fit the candidates, choose on the validation rows, and evaluate the choice on the test rows, once."""
+def fit(
+    problem: Problem, data: Prepared, root: Path, progress: Progress, against_champion: Comparing | None = None
+) -> Trained:
+    """Fit the candidates, choose on the validation rows, and evaluate the choice on the test rows, once.
+
+    `against_champion` compares the choice with the release that serves; the gates then judge that too.
+    """
     candidates = fit_candidates(problem, data.train, data.validation, progress)
     chosen = best_learner(candidates)
     baseline = next(c for c in candidates if c.name == BASELINE)
@@ -87,6 +98,15 @@ def fit(problem: Problem, data: Prepared, root: Path, progress: Progress) -> Tra
     evaluation = evaluate(
         problem, chosen, baseline, scores=scores, train=data.train, test=data.test, data=data.digests, root=root
     )
+    if against_champion is not None:
+        evaluation = evaluation.model_copy(update={"champion": against_champion(chosen)})
     latency_ms = measure_latency(chosen.model.predict_proba, features, problem.gates.latency)
     gates = judge(problem, evaluation, latency_ms, datetime.now(UTC).date())
     return Trained(candidates, chosen, baseline, scores, evaluation, gates)
+
+
+def _joined(problem: Problem, training: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
+    """Both, cleaned and checked as one; the live rows' identifiers are moved behind those of the file."""
+    behind = int(training[problem.identifier].max()) + 1
+    moved = live.assign(**{problem.identifier: live[problem.identifier] + behind})
+    return clean(problem, pd.concat([training, moved], ignore_index=True))

@@ -91,6 +91,10 @@ def _gates(problem: Problem, evaluation: Evaluation, latency_ms: float) -> Itera
         for rate, limit in attribute.limits.items():
             difference = largest_difference(evaluation.fairness, attribute.column, rate)
             yield _gate(f"fairness.{attribute.column}.{rate}", difference, "at most", limit)
+    if evaluation.champion is not None:
+        # The bound farther from the champion: "not worse" must be shown, not just not refuted (non-inferiority).
+        increase = _given(evaluation.champion.metric("expected_cost").difference_high)
+        yield _gate("expected_cost_over_champion", increase, "at most", problem.retraining.maximum_cost_increase)
     yield _gate("latency_ms", latency_ms, "at most", problem.gates.latency.maximum_ms)
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml.data.read import Dataset
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.fit import Trained, fit, prepare
+from ml.training.fit import Comparing, Trained, fit, prepare
 from ml.training.provenance import code_state, problem_digest
 from ml.training.record import record, run_tags
 from ml.training.tracking import Tracking
@@ -26,16 +27,25 @@ class TrainingResult:
     run_url: str
 
 
-def train(problem: Problem, runtime: Runtime, root: Path, progress: Callable[[str], None]) -> TrainingResult:
+def train(
+    problem: Problem,
+    runtime: Runtime,
+    root: Path,
+    progress: Callable[[str], None],
+    *,
+    live: Dataset | None = None,
+    against_champion: Comparing | None = None,
+) -> TrainingResult:
     """Train for the stack `runtime`; `root` is the checkout, with the data files and the code's commit.
 
+    A retraining gives `live`, labelled rows that join the training set, and `against_champion`, see `fit`.
     DataRefused for bad data, TrackingUnreachable without an MLflow server; a failed training's run ends FAILED.
     """
     tracking = Tracking(runtime.tracking_uri, problem.name)
-    data = prepare(problem, Store(runtime.store_uri), root, progress)
+    data = prepare(problem, Store(runtime.store_uri), root, progress, live)
     tags = run_tags(*code_state(root), problem_digest(problem), data.digests)
     with tracking.run("training", {**tags, "mlops.stack": runtime.stack}) as parent:
-        trained = fit(problem, data, root, progress)
+        trained = fit(problem, data, root, progress, against_champion)
         progress(f"Logging to {tracking.uri}")
         run_id = record(problem, data, trained, tracking, parent)
     return TrainingResult(trained, tracking.experiment_id, parent, run_id, tracking.url(run_id))

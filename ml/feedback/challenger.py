@@ -1,0 +1,139 @@
+"""What a challenger learns from and is measured on: the labelled live rows, older ones to train, the newest to compare.
+
+Live rows are added to the original training set, they don't replace it: at first they are few, and those that experts
+labelled were picked because the model doubted them. The older ones join the training. The newest are never trained on:
+champion and challenger both score them, and only rows whose label did not come from a review count there, for a sample
+of doubtful cases says little about all others.
+"""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from numpy.typing import NDArray
+
+from ml.data.conditions import meets
+from ml.data.read import Dataset
+from ml.errors import InputRefused
+from ml.feedback.labels import REVIEW
+from ml.predictions import PREFIX as PREDICTIONS
+from ml.problem import Problem
+from ml.release.bundle import fetch
+from ml.release.keys import TrustedKeys
+from ml.release.schema import SCHEMA_FILE, BundleSchema
+from ml.release.signing import verify_signature
+from ml.serving.scorer import load_scorer
+from ml.store import Store
+from ml.training.candidates import Candidate, scores_of
+from ml.training.evaluate import compared
+from ml.training.evaluation import ChampionComparison
+from ml.training.features import inputs, positives
+from ml.training.metrics import ScoredRows
+
+__all__ = ["Live", "against", "live_rows"]
+
+NAME: Final = "live"
+
+
+@dataclass(frozen=True)
+class Live:
+    """Labelled live rows as raw data files have them: `older` to train on, `newest` to compare on.
+
+    `newest` were predicted in [`since`, `until`]. `unusable` rows lack a feature or are outside the population.
+    """
+
+    older: Dataset
+    newest: pd.DataFrame
+    since: datetime
+    until: datetime
+    unusable: int
+
+
+def live_rows(problem: Problem, store: Store, labelled: pl.DataFrame) -> Live:
+    """Split what `ml.feedback.labels.joined` gives; InputRefused where the log keeps too little to learn from."""
+    coarse = sorted(name for name, rule in problem.prediction_log.sensitive.items() if rule.logged != "exact")
+    if coarse:
+        raise InputRefused(
+            f"The prediction log doesn't keep {', '.join(coarse)} as the model sees it, so none can learn from it. "
+            "Say `logged: exact` under prediction_log in the problem definition, or train on data files alone."
+        )
+    required = [feature.name for feature in problem.features if not feature.nullable]
+    usable = labelled.drop_nulls(required).sort("at", "prediction_id")
+    usable = usable.filter(pl.Series(meets(_raw(problem, usable), problem.population).to_numpy(), dtype=pl.Boolean))
+    fair = usable.filter(pl.col("label_source") != REVIEW)
+    if fair.is_empty():
+        raise InputRefused("No labelled prediction came with a label from a file or the API: nothing to compare on.")
+    cut = fair["at"][int(len(fair) * (1 - problem.retraining.comparison_fraction))]
+    newest = fair.filter(pl.col("at") >= cut)
+    older = usable.filter(pl.col("at") < cut)
+    if older.is_empty():
+        raise InputRefused("All labelled predictions are of one moment: none is older than those to compare on.")
+    return Live(
+        older=Dataset(NAME, _raw(problem, older), _digest(problem, older), store.url(PREDICTIONS)),
+        newest=_raw(problem, newest),
+        since=cut,
+        until=newest["at"][-1],
+        unusable=len(labelled) - len(usable),
+    )
+
+
+def against(problem: Problem, store: Store, champion: str, live: Live, challenger: Candidate) -> ChampionComparison:
+    """Score the newest rows with both; ReleaseRefused when the champion's bytes or signature don't hold."""
+    positive = positives(problem, live.newest)
+    threshold, theirs = _champion_scores(problem, store, champion, live.newest)
+    ours = scores_of(challenger.model, inputs(problem, live.newest))
+    return ChampionComparison(
+        release=champion,
+        rows=len(live.newest),
+        since=live.since,
+        until=live.until,
+        metrics=compared(
+            problem,
+            ScoredRows(positive, ours, challenger.threshold.chosen, problem.costs),
+            ScoredRows(positive, theirs, threshold, problem.costs),
+        ),
+    )
+
+
+def _champion_scores(
+    problem: Problem, store: Store, champion: str, rows: pd.DataFrame
+) -> tuple[float, NDArray[np.float64]]:
+    """Its threshold and its scores, by the release itself: the log may hold answers of others."""
+    verify_signature(store, champion, TrustedKeys.of(store))  # loading a model runs what is in it
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "champion"
+        manifest = fetch(store, champion, folder)
+        schema = BundleSchema.parse((folder / SCHEMA_FILE).read_bytes())
+        columns = [feature.name for feature in schema.features]
+        scores = load_scorer(folder, schema).score(rows[columns].to_numpy(dtype=np.float64))
+    return manifest.decision_threshold, scores
+
+
+def _raw(problem: Problem, rows: pl.DataFrame) -> pd.DataFrame:
+    """The columns of a raw data file; identifiers count from 0 in order of time."""
+    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in problem.feature_names}
+    frame = pd.DataFrame(columns)
+    exact = [feature.name for feature in problem.features if not feature.nullable]
+    return (
+        frame.astype(dict.fromkeys(exact, "int64"))
+        .assign(
+            **{
+                problem.identifier: np.arange(len(rows)),
+                problem.time: rows["at"].dt.year().to_numpy().astype("int64"),
+                problem.target.column: rows["label"].to_numpy().astype("int64"),
+            }
+        )
+        .loc[:, problem.columns]
+    )
+
+
+def _digest(problem: Problem, rows: pl.DataFrame) -> str:
+    """The SHA-256 of the rows' CSV: it says what was learned from without a copy that erasure would not reach."""
+    text = rows.select("prediction_id", *problem.feature_names, "label").write_csv()
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,128 @@
+"""Train a challenger when it is time to: once, gated as every release, and compared with the champion."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from ml.errors import InputRefused, ReleaseRefused
+from ml.feedback.labels import ALWAYS, REVIEW, joined
+from ml.feedback.lease import LEASE_S, Result, Run, begin, last_training
+from ml.feedback.triggers import Standing, Verdict, decide, read_alerts
+from ml.problem import Problem
+from ml.release.bundle import read_manifest
+from ml.runtime import Runtime
+from ml.store import Store
+
+__all__ = ["Retrained", "judge", "retrain"]
+
+FIRST_ENVIRONMENT: Final = "dev"  # where every release begins; the others are reached by promotion alone
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What became of a call: why or why not, and the run it made, if any."""
+
+    verdict: Verdict
+    run: int | None = None
+    release: str | None = None
+
+
+def judge(problem: Problem, runtime: Runtime, now: datetime) -> tuple[Verdict, pl.DataFrame]:
+    """Whether a challenger is due in an environment, and its labelled predictions."""
+    if runtime.release is None:
+        raise InputRefused(
+            f"The stack {runtime.stack} serves nothing, so there is no champion to challenge. "
+            "Run `mlops train` and `mlops release` first."
+        )
+    store = Store(runtime.store_uri)
+    made_at = read_manifest(store, runtime.release).created_at
+    labelled = pl.DataFrame(joined(store, problem, *ALWAYS))
+    last = last_training(store)
+    standing = Standing(
+        champion=runtime.release,
+        made_at=made_at,
+        new_labels=len(labelled.filter(pl.col("label_arrived_at") > made_at)),
+        comparable=len(labelled.filter(pl.col("label_source") != REVIEW)),
+        last_run_at=last.at if last else None,
+        alerts=read_alerts(store),
+    )
+    return decide(problem, standing, now), labelled
+
+
+def retrain(
+    problem: Problem, source: Runtime, target: Runtime, root: Path, progress: Progress, *, lease_s: float = LEASE_S
+) -> Retrained:
+    """Train a challenger to the champion of `source` if it is due, and make it a release candidate of `target`.
+
+    Nothing is pinned. Busy when a run is under way; ReleaseRefused, recorded, when the challenger fails a gate.
+    """
+    if target.environment != FIRST_ENVIRONMENT:
+        raise InputRefused(
+            f"A retraining ends as a release candidate in {FIRST_ENVIRONMENT}, from where it is promoted, never in "
+            f"{target.environment} itself. Name the stack with --to, like --to local-dev."
+        )
+    verdict, _ = judge(problem, source, datetime.now(UTC))
+    if not verdict.is_due:
+        return Retrained(verdict)
+    with begin(Store(source.store_uri), lease_s) as run:
+        # Again, now that nobody else can: another run may have ended since.
+        verdict, labelled = judge(problem, source, datetime.now(UTC))
+        if not verdict.is_due:
+            run.finish(Result(outcome="not-due", at=datetime.now(UTC)))
+            return Retrained(verdict)
+        progress(f"Run {run.number}: {'; '.join(t.says for t in verdict.triggers if t.holds)}")
+        digest = _train(problem, source, target, root, progress, run, labelled, verdict)
+    return Retrained(verdict, run.number, digest)
+
+
+def _train(
+    problem: Problem,
+    source: Runtime,
+    target: Runtime,
+    root: Path,
+    progress: Progress,
+    run: Run,
+    labelled: pl.DataFrame,
+    verdict: Verdict,
+) -> str:
+    progress("Loading the training libraries")
+    from ml.feedback.challenger import against, live_rows
+    from ml.release.release import release
+    from ml.training.train import train
+
+    store, champion = Store(source.store_uri), str(source.release)
+    live = live_rows(problem, store, labelled)
+    progress(f"{len(live.older.frame):,} live rows to train on, {len(live.newest):,} newer ones to compare on")
+    trained = train(
+        problem,
+        target,
+        root,
+        progress,
+        live=live.older,
+        against_champion=functools.partial(against, problem, store, champion, live),
+    )
+    run.require_held()
+    details: dict[str, Any] = {
+        "champion": champion,
+        "stack": source.stack,
+        "released_to": target.stack,
+        "because": [trigger.kind for trigger in verdict.triggers if trigger.holds],
+        "live_rows": len(live.older.frame),
+        "compared_rows": len(live.newest),
+        "unusable_rows": live.unusable,
+        "tracking_run": trained.run_id,
+    }
+    try:
+        released = release(problem, target, trained.run_id, progress)
+    except ReleaseRefused as refused:
+        run.finish(Result(outcome="refused", at=datetime.now(UTC), details=details | {"says": str(refused)}))
+        raise
+    run.finish(Result(outcome="candidate", at=datetime.now(UTC), release=released.digest, details=details))
+    return released.digest
