@@ -19,7 +19,8 @@ def log_schema(problem: Problem) -> pa.Schema:
     """The columns of the log.
 
     `prediction_id` is the request's id, with `-<row>` behind it in a request of many rows. `subject` is a keyed
-    pseudonym, null when the caller named nobody. `reasons` is JSON, null when no explanation was asked for.
+    pseudonym, null when the caller named nobody. `reasons` is JSON, a list of {"feature": …, "contribution": …}, null
+    when no explanation was asked for.
     `role` is champion, challenger (canary) or shadow; only a shadow's answer was never given to anybody.
     """
     features = [(feature.name, pa.int32()) for feature in problem.features]
