@@ -3,24 +3,22 @@
     monitoring/<time>.json     a Report, for machines
     monitoring/<time>.html     the same with plots, for people
     monitoring/latest.json     the newest Report
+    monitoring/latest.prom     its figures as Prometheus reads them
 
 Every section says whether it alerts, and in one sentence (`summary`) why or why not.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from ml.errors import MlopsError
 from ml.monitoring.drift import DriftResult
 from ml.monitoring.estimate import PerformanceMetric
+from ml.monitoring.latest import LATEST, LATEST_METRICS, PREFIX
 from ml.store import Store
 
 __all__ = [
-    "LATEST",
-    "PREFIX",
     "ColumnQuality",
     "Difference",
     "Drift",
@@ -34,12 +32,9 @@ __all__ = [
     "Report",
     "Volume",
     "Window",
-    "read_latest",
     "write",
 ]
 
-PREFIX: Final = "monitoring"
-LATEST: Final = f"{PREFIX}/latest.json"
 KEPT: Final = 500  # reports; older ones are deleted, Prometheus has their figures
 
 
@@ -192,46 +187,31 @@ class Report(msgspec.Struct, frozen=True):
         return any(self.champion.alerts.values())
 
     @property
-    def name(self) -> str:
-        """The report's name in the store: its time in UTC."""
-        return self.at.strftime("%Y%m%dT%H%M%S.%fZ")
+    def key(self) -> str:
+        """Where the report stands in the store, without suffix: named after its time in UTC."""
+        return f"{PREFIX}/{self.at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
     def to_builtins(self) -> dict[str, Any]:
         """The JSON's objects, lists and values."""
-        head = {"schema_version": 1, "at": self.at, "problem": self.problem, "alert": self.alert}
+        head = {
+            "schema_version": 1,
+            "at": self.at,
+            "page": f"{self.key}.html",
+            "problem": self.problem,
+            "alert": self.alert,
+        }
         champion: dict[str, Any] = msgspec.to_builtins(self.champion)
         return msgspec.to_builtins({**head, "window": self.window, **champion, "others": self.others})
 
 
-def write(store: Store, report: Report, page: str) -> str:
-    """Keep a report and its page, and return its key; `latest.json` goes last, so what it names is there."""
-    key, data = f"{PREFIX}/{report.name}.json", msgspec.json.format(msgspec.json.encode(report.to_builtins()), indent=1)
-    store.write(f"{PREFIX}/{report.name}.html", page.encode())
-    store.write(key, data)
+def write(store: Store, report: Report, page: str, metrics: bytes) -> None:
+    """Keep a report, its page and its metrics; `latest.json` goes last, so what it names is there."""
+    data = msgspec.json.format(msgspec.json.encode(report.to_builtins()), indent=1)
+    store.write(f"{report.key}.html", page.encode())
+    store.write(f"{report.key}.json", data)
+    store.write(LATEST_METRICS, metrics)
     store.write(LATEST, data)
-    for old in sorted(_names(store), reverse=True)[KEPT:]:
-        store.delete(f"{PREFIX}/{old}.html")
-        store.delete(f"{PREFIX}/{old}.json")
-    return key
-
-
-def read_latest(store: Store) -> Report | None:
-    """The newest report; None before the first. MlopsError for one that another version wrote."""
-    try:
-        data: dict[str, Any] = msgspec.json.decode(store.read(LATEST))
-        head = {name: data[name] for name in ("at", "problem", "window", "others")}
-        champion = {name: data[name] for name in ReleaseFindings.__struct_fields__}
-        return msgspec.convert({**head, "champion": champion}, Report)
-    except FileNotFoundError:
-        return None
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
-        raise MlopsError(
-            f"{store.url(LATEST)} is no monitoring report of this version: {error}. Run `mlops monitor run`."
-        ) from error
-
-
-def _names(store: Store) -> Iterator[str]:
-    for key in store.list(PREFIX):
-        name = key.removeprefix(f"{PREFIX}/")
-        if name.endswith(".json") and name[:1].isdigit():
-            yield name.removesuffix(".json")
+    reports = (key for key in store.list(PREFIX) if key.endswith(".json") and key != LATEST)
+    for old in sorted(reports, reverse=True)[KEPT:]:
+        store.delete(f"{old.removesuffix('.json')}.html")
+        store.delete(old)

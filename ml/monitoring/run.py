@@ -7,6 +7,7 @@ from typing import Final
 from ml.monitoring.drift import DriftCalculator, DriftResult, DriftThresholds, alerts
 from ml.monitoring.fairness import judge_fairness
 from ml.monitoring.figures import Figures, draw
+from ml.monitoring.metrics import exposition
 from ml.monitoring.page import render
 from ml.monitoring.performance import judge_performance
 from ml.monitoring.profile import Profile, specs_of
@@ -34,8 +35,8 @@ def monitor_once(
     since: datetime | None = None,
     until: datetime | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Report, str] | None:
-    """Look at the window, keep the report in the store, and return it with its key; None where nothing was predicted.
+) -> Report | None:
+    """Look at the window, keep the report in the store, and return it; None where nothing was predicted.
 
     Every release that answered in the window is judged against its own reference, the present champion first.
     """
@@ -52,7 +53,8 @@ def monitor_once(
     (champion, figures), *others = found
     report = Report(now, problem.name, window, champion, tuple(findings for findings, _ in others))
     progress("Writing the report")
-    return report, write(store, report, render(report, problem, figures))
+    write(store, report, render(report, problem, figures), exposition(report))
+    return report
 
 
 def _findings(

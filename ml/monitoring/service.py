@@ -1,4 +1,4 @@
-"""The monitor's process: asks the endpoint how it is, every few seconds, and tells people and Prometheus."""
+"""The monitor's process: asks the endpoint how it is, has the live data looked at, and tells people and Prometheus."""
 
 import asyncio
 import json
@@ -15,6 +15,8 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml.monitoring.latest import Latest
+from ml.monitoring.schedule import Schedule
 from ml.serving.http import Receive, Response, Scope, Send, json_response, run_lifespan, send_response
 from ml.serving.metrics import PREDICTIONS
 from ml.store import Store
@@ -25,6 +27,7 @@ TIMEOUT_S: Final = 5.0
 MAXIMUM_BYTES: Final = 4 * 1024 * 1024
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 HTML_TYPE: Final = "text/html; charset=utf-8"
+NOTHING_REPORTED: Final = "No report yet: nothing was predicted, or the first run is under way."
 NOTHING_RELEASED: Final = "Nothing is released yet: this environment has no endpoint."
 
 log = logging.getLogger(__name__)
@@ -67,18 +70,23 @@ def probe(endpoint: str) -> Probe:
 
 
 class Monitor:
-    """ASGI application with the page, /metrics and /health; `endpoint` is None while nothing is released."""
+    """ASGI application with the page, /report, /metrics and /health; `endpoint` is None while nothing is released.
 
-    def __init__(self, endpoint: str | None, store: Store, interval_s: float) -> None:
+    The endpoint is probed every `interval_s` seconds, the live data are looked at every `every_s`.
+    """
+
+    def __init__(self, endpoint: str | None, store: Store, interval_s: float, every_s: float) -> None:
         self.last: Probe | None = None
         self._endpoint = endpoint.rstrip("/") if endpoint else None
         self._store = store
         self._interval_s = interval_s
         self._metrics = _Metrics()
+        self._schedule = Schedule(store, every_s, refresh_s=interval_s)
         self._routes: dict[str, Callable[[], Response]] = {
             "/": self._page,
+            "/report": self._report,
             "/health": self._health,
-            "/metrics": lambda: Response(200, self._metrics.text(), METRICS_TYPE),
+            "/metrics": lambda: Response(200, self._metrics.text() + self._schedule.metrics(), METRICS_TYPE),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,6 +108,11 @@ class Monitor:
         await send_response(send, response, with_body=scope["method"] != "HEAD")
 
     async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._schedule.keep())
+            tasks.create_task(self._probe_for_ever())
+
+    async def _probe_for_ever(self) -> None:
         while self._endpoint is not None:
             last = await asyncio.to_thread(probe, self._endpoint)
             if self.last is None or last.is_up != self.last.is_up:
@@ -121,8 +134,15 @@ class Monitor:
             verdict = "up" if self.last.is_up else "down"
             rows |= _shown(self.last)
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
-        html = PAGE.format(refresh=max(1, round(self._interval_s)), verdict=verdict, rows=cells)
+        checks = _checks(self._schedule.latest, self._schedule.failure)
+        html = PAGE.format(refresh=max(1, round(self._interval_s)), verdict=verdict, rows=cells, checks=checks)
         return Response(200, html.encode(), HTML_TYPE, {"Content-Security-Policy": POLICY})
+
+    def _report(self) -> Response:
+        latest = self._schedule.latest
+        if latest is None:
+            return Response(404, NOTHING_REPORTED.encode(), "text/plain; charset=utf-8")
+        return Response(200, latest.page, HTML_TYPE, {"Content-Security-Policy": POLICY})
 
 
 class _Metrics:
@@ -187,6 +207,20 @@ def _shown(last: Probe) -> dict[str, str]:
     return rows | ({"Error": last.error} if last.error else {})
 
 
+def _checks(latest: Latest | None, failure: str | None) -> str:
+    failed = f"<p><b>The last run failed:</b> {escape(failure)}</p>" if failure else ""
+    if latest is None:
+        return f"<p>{NOTHING_REPORTED}</p>{failed}"
+    found = latest.outline
+    verdicts = {True: "▲ alert", False: "✓ ok"}
+    rows = "".join(
+        f"<tr><th>{name}</th><td><b>{verdicts[check.alert]}</b></td><td>{escape(check.summary)}</td></tr>"
+        for name, check in found.sections.items()
+    )
+    when = f"{found.rows:,} predictions, {found.labels:,} labels, at {found.at:%Y-%m-%d %H:%M:%S} UTC"
+    return f'<p>{when}. <a href="report">The whole report</a></p><table>{rows}</table>{failed}'
+
+
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{refresh}">
@@ -196,7 +230,8 @@ PAGE: Final = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 0 auto; padding: 2rem 1rem; }}
 table {{ border-collapse: collapse; }}
 th, td {{ text-align: left; vertical-align: top; padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid #8884; }}
-th {{ white-space: nowrap; }} td {{ overflow-wrap: anywhere; }}
+th, td b {{ white-space: nowrap; }} td {{ overflow-wrap: anywhere; }}
 </style></head>
-<body><h1>Endpoint: {verdict}</h1><table>{rows}</table></body></html>
+<body><h1>Endpoint: {verdict}</h1><table>{rows}</table>
+<h2>Live data</h2>{checks}</body></html>
 """

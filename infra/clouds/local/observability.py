@@ -1,7 +1,9 @@
 """What watches a local environment."""
 
 import shutil
+import subprocess
 import sys
+from functools import cache
 
 import pulumi
 import yaml
@@ -15,7 +17,7 @@ __all__ = ["Observability"]
 
 
 class Observability(pulumi.ComponentResource):
-    """The monitor, and Prometheus where its binary is on PATH."""
+    """The monitor, and Prometheus with the problem's alert rules where its binary is on PATH."""
 
     monitor_url: pulumi.Output[str]
     metrics_url: pulumi.Output[str] | None
@@ -64,8 +66,13 @@ class Observability(pulumi.ComponentResource):
             port=ports.metrics,
             files={
                 "metrics/prometheus.yml": yaml.safe_dump(
-                    {"global": {"scrape_interval": "5s"}, "scrape_configs": scraped}
-                )
+                    {
+                        "global": {"scrape_interval": "5s"},
+                        "rule_files": ["alerts.yml"],
+                        "scrape_configs": scraped,
+                    }
+                ),
+                "metrics/alerts.yml": _alert_rules(),
             },
         ).url
 
@@ -73,3 +80,10 @@ class Observability(pulumi.ComponentResource):
 def _runs_prometheus(args: ObservabilityArgs) -> bool:
     wanted = args.config.local.prometheus
     return shutil.which("prometheus") is not None if wanted is None else wanted
+
+
+@cache
+def _alert_rules() -> str:
+    """The problem's alert rules, from the command line: infrastructure doesn't import what monitors."""
+    command = [sys.executable, "-m", "ml", "monitor", "rules"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
