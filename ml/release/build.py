@@ -11,6 +11,7 @@ from ml.errors import InputRefused
 from ml.problem import Problem
 from ml.release._normal import normalise_model
 from ml.release.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests
+from ml.release.explanation import write_explanation
 from ml.release.manifest import Gate, Manifest
 from ml.release.model_card import model_card
 from ml.release.schema import SCHEMA_FILE, BundleSchema
@@ -60,6 +61,7 @@ def assemble(candidate: Path, folder: Path, problem: Problem) -> None:
     for name in (EVALUATION_FILE, REFERENCE_FILE):
         shutil.copyfile(candidate / name, folder / name)
     (folder / SCHEMA_FILE).write_bytes(BundleSchema.of(problem).dump())
+    write_explanation(folder, problem)
     (folder / MODEL_CARD_FILE).write_text(model_card(problem, evaluation), encoding="utf-8")
 
 

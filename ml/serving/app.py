@@ -9,15 +9,17 @@ import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import msgspec
 
 from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
 from ml.serving.deployment import admin_token
-from ml.serving.host import ModelHost
+from ml.serving.host import ModelHost, Serving
 from ml.serving.http import (
     Receive,
     Response,
@@ -29,10 +31,10 @@ from ml.serving.http import (
     run_lifespan,
     send_response,
 )
-from ml.serving.log import Logged, LogSettings, PredictionLog
+from ml.serving.log import LogSettings, PredictionLog
 from ml.serving.metrics import ServerMetrics
-from ml.serving.model import ServedModel
 from ml.serving.openapi import docs_page, openapi
+from ml.serving.predict import Predictor
 from ml.serving.schema import RequestRefused
 from ml.store import Store
 
@@ -41,7 +43,7 @@ __all__ = ["ModelServer", "Settings"]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JSON_TYPE: Final = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
 ROUTE_OTHER: Final = "other"
-CHAMPION: Final = "champion"
+EXPLAINED: Final = "?explain=true"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -70,13 +72,19 @@ class ModelServer:
         self._settings = settings
         self._metrics = ServerMetrics()
         store = Store(settings.store_uri)
-        self.host = ModelHost(settings.deployment, store, settings.cache, settings.maximum_rows, self._metrics)
+        problem = settings.problem
+        self.host = ModelHost(
+            settings.deployment, store, settings.cache, settings.maximum_rows, problem.canary, self._metrics
+        )
         spool = LogSettings(
             settings.deployment.with_name("spool"), settings.flush_interval_s, settings.rotate_interval_s
         )
-        self._log = PredictionLog(store, settings.problem, spool, self._metrics)
+        self._log = PredictionLog(store, problem, spool, self._metrics)
         self._token = admin_token(settings.deployment)
+        self._predictor = Predictor(self.host, self._log, self._metrics)
         self._threads = ThreadPoolExecutor(settings.scoring_threads, thread_name_prefix="score")
+        # Explaining takes a hundred times as long as scoring, which must not wait for it.
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._routes: dict[str, dict[str, Callable[[Scope, Receive, str], Awaitable[Response]]]] = {
             "/predict": {"POST": self._predict},
             "/health": {"GET": self._health},
@@ -103,13 +111,18 @@ class ModelServer:
             await self.host.load_first()
             await asyncio.Event().wait()
         finally:
-            self._threads.shutdown(wait=False)
-            await asyncio.to_thread(self._log.close)
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        for threads in (self._threads, self._explaining):
+            threads.shutdown()
+        self._predictor.close()
+        self._log.close()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request_id = _request_id(scope)
-        path = scope["path"] if scope["path"] in self._routes else ROUTE_OTHER
+        path = _route(scope) if scope["path"] in self._routes else ROUTE_OTHER
         try:
             response = await self._dispatch(scope, receive, request_id)
         except RequestRefused as refused:
@@ -136,36 +149,18 @@ class ModelServer:
     async def _predict(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         _require_json(scope)
         body = await read_body(scope, receive, self._settings.maximum_body_bytes, self._settings.body_timeout_s)
-        model = self.host.current
-        if model is None:
-            raise RequestRefused(503, self.host.error or "The release is still being loaded. Try again in a moment.")
         # In a thread, so that a large batch doesn't hold up /health and small requests.
-        loop = asyncio.get_running_loop()
-        return Response(200, await loop.run_in_executor(self._threads, self._answer, model, body, request_id))
-
-    def _answer(self, model: ServedModel, body: bytes, request_id: str) -> bytes:
-        scored = model.score(body)
-        self._metrics.observe_predictions(model.release, scored.scores, scored.decisions)
-        self._log.put(
-            Logged(
-                request_id=request_id,
-                release=model.release,
-                role=CHAMPION,
-                columns=model.columns,
-                matrix=scored.rows.matrix,
-                scores=scored.scores,
-                decisions=scored.decisions,
-                threshold=model.manifest.decision_threshold,
-                subjects=scored.rows.subjects,
-            )
-        )
-        return model.encode(scored, request_id)
+        explain = _asks_to_explain(scope)
+        work = partial(self._predictor.answer, body, request_id, explain=explain)
+        threads = self._explaining if explain else self._threads
+        return Response(200, await asyncio.get_running_loop().run_in_executor(threads, work))
 
     async def _health(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
         return json_response(200, {"status": "alive"})
 
     async def _ready(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
-        host, model = self.host, self.host.current
+        host, serving = self.host, self.host.serving
+        model = serving.champion if serving else None
         state: dict[str, Any] = {
             "ready": model is not None,
             "release": model.release if model else None,
@@ -173,6 +168,7 @@ class ModelServer:
             "version": model.manifest.version if model else None,
             "loading": host.loading,
             "error": host.error,
+            "challenger": _challenger_state(serving) if serving else None,
         }
         return json_response(200 if model else 503, state)
 
@@ -190,15 +186,38 @@ class ModelServer:
         if not secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
             raise RequestRefused(401, "Reloading takes the token that stands beside the deployment file.")
         try:
-            model = await self.host.reload()
+            serving = await self.host.reload()
         except MlopsError as error:
             raise RequestRefused(409, str(error)) from error
-        return json_response(200, {"request_id": request_id, "release": model.release})
+        state = {"release": serving.champion.release, "challenger": _challenger_state(serving)}
+        return json_response(200, {"request_id": request_id, **state})
 
 
 def _request_id(scope: Scope) -> str:
     given = header(scope, b"x-request-id")
     return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _asks_to_explain(scope: Scope) -> bool:
+    """What the query says of `explain`: true or false, and nothing else."""
+    given = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True).get("explain", ["false"])
+    if len(given) != 1 or given[0] not in ("true", "false"):
+        raise RequestRefused(422, f"explain is {given[0][:60]!r}: it must be true or false.")
+    return given[0] == "true"
+
+
+def _route(scope: Scope) -> str:
+    """The path as metrics count it: explained requests take so much longer that they are a route of their own."""
+    return f"{scope['path']}{EXPLAINED}" if scope.get("query_string") == EXPLAINED[1:].encode() else scope["path"]
+
+
+def _challenger_state(serving: Serving) -> dict[str, Any] | None:
+    """The stated challenger and what became of it, None where none is stated."""
+    if serving.deployment.challenger is None:
+        return None
+    state = {**msgspec.to_builtins(serving.deployment.challenger), "state": serving.challenger_state}
+    why = serving.returned
+    return state | ({"cause": why.cause, "reason": why.reason, "at": why.at.isoformat()} if why else {})
 
 
 def _require_json(scope: Scope) -> None:

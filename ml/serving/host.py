@@ -1,21 +1,27 @@
-"""Which model serves now: loads a release beside the one that serves, and swaps in one assignment."""
+"""Which models serve now: loads releases beside those that serve, and swaps in one assignment."""
 
 import asyncio
 import logging
 import shutil
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ml.errors import MlopsError, ReleaseRefused
+from ml.problem import Canary
 from ml.release.bundle import fetch, key_of
 from ml.release.keys import TrustedKeys
 from ml.release.signing import verify_signature
-from ml.serving.deployment import stated_release
+from ml.serving.deployment import Deployment, Returned, Stated, remember, returned, stated
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import ServedModel
+from ml.serving.watch import Breach, Watch
 from ml.store import Store
 
-__all__ = ["ModelHost"]
+__all__ = ["Challenger", "ModelHost", "Serving"]
 
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 15.0
@@ -23,57 +29,132 @@ LONGEST_RETRY_S: Final = 15.0
 log = logging.getLogger(__name__)
 
 
-class ModelHost:
-    """`current` serves; a request takes it once and keeps it, so a swap never touches a request under way."""
+@dataclass(frozen=True)
+class Challenger:
+    """A release that is tried beside the champion."""
 
-    def __init__(self, deployment: Path, store: Store, cache: Path, maximum_rows: int, metrics: ServerMetrics) -> None:
-        self.current: ServedModel | None = None
+    stated: Stated
+    model: ServedModel
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What serves: a request takes it once and keeps it, so a swap never touches a request under way.
+
+    `returned` says why the stated challenger is out of use.
+    """
+
+    deployment: Deployment
+    champion: ServedModel
+    challenger: Challenger | None = None
+    returned: Returned | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that is stated was loaded, or taken out of use on purpose."""
+        return self.deployment.challenger is None or self.challenger_state != "absent"
+
+    @property
+    def challenger_state(self) -> Literal["serving", "returned", "absent"]:
+        """What became of the stated challenger."""
+        if self.challenger is not None:
+            return "serving"
+        return "returned" if self.returned is not None else "absent"
+
+
+class ModelHost:
+    """`serving` is what serves, None before the first release."""
+
+    def __init__(
+        self, deployment: Path, store: Store, cache: Path, maximum_rows: int, limits: Canary, metrics: ServerMetrics
+    ) -> None:
+        self.serving: Serving | None = None
         self.loading: str | None = None
         self.error: str | None = None
         self._deployment = deployment
         self._store = store
         self._cache = cache
         self._maximum_rows = maximum_rows
+        self._limits = limits
         self._metrics = metrics
-        self._lock = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._switching = threading.Lock()
 
-    async def reload(self) -> ServedModel:
-        """Serve what the deployment file states; when that fails, raise, and the model before keeps serving."""
-        async with self._lock:
+    @property
+    def current(self) -> ServedModel | None:
+        """The champion."""
+        return self.serving.champion if self.serving else None
+
+    async def reload(self) -> Serving:
+        """Serve what the deployment file states; when that fails, raise, and all stays as it was."""
+        async with self._loading:
             try:
-                model = await self._load()
+                serving = await self._load()
             except Exception as error:
-                self.error = str(error)
-                self._metrics.observe_load(None)
-                log.error("No release was loaded: %s", error)  # the sentence says it all
+                self._refuse(error)
                 raise
-            finally:
-                self.loading = None
             self.error = None
-            if model is not self.current:
-                self.current = model
-                self._metrics.observe_load(model.manifest, model.release)
-                log.info("Release %s serves: %s version %s", model.release, model.manifest.name, model.manifest.version)
-                await asyncio.to_thread(self._prune, self._folder(model.release))
-            return model
+            return await self._switch(serving)
 
     async def load_first(self) -> None:
-        """Try until a model serves: the store may be slower to start than this server."""
+        """Try until a model serves, without its challenger if need be: the store may be slower than this server."""
         retry_s = FIRST_RETRY_S
-        while self.current is None:
+        while self.serving is None:
             try:
-                await self.reload()
-            except Exception:
+                async with self._loading:
+                    await self._switch(await self._load(with_challenger=False))
+            except Exception as error:
+                self._refuse(error)
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+        with suppress(Exception):  # recorded there: the champion serves alone
+            await self.reload()
 
-    async def _load(self) -> ServedModel:
-        release = stated_release(self._deployment)
-        if release is None:
+    def take_back(self, challenger: Challenger, breach: Breach) -> None:
+        """Stop asking a challenger, now and after a restart, until the deployment file states something else."""
+        with self._switching:
+            serving = self.serving
+            if serving is None or serving.challenger is not challenger:
+                return
+            memory = Returned(serving.deployment, breach.cause, breach.reason, datetime.now(UTC))
+            self.serving = replace(serving, challenger=None, returned=memory)
+            self._metrics.show_challenger(challenger.stated, "returned")
+        log.error("The challenger %s is taken back: %s", challenger.stated.release, breach.reason)
+        self._metrics.observe_return(breach.cause)
+        try:
+            remember(self._deployment, memory)
+        except OSError as error:
+            log.error("A restart will try the challenger again, because this can't be remembered: %s", error)
+
+    async def _load(self, *, with_challenger: bool = True) -> Serving:
+        deployment = stated(self._deployment)
+        if deployment is None:
             raise ReleaseRefused(f"No release is deployed yet: there is no file {self._deployment}.")
+        if self.serving is not None and self.serving.deployment == deployment and self.serving.is_whole:
+            return self.serving
+        try:
+            champion = await self._model(deployment.release)
+            challenger = deployment.challenger if with_challenger else None
+            if challenger is None:
+                return Serving(deployment, champion)
+            if challenger.release == deployment.release:
+                raise ReleaseRefused(f"The challenger is the champion itself, {challenger.release}.")
+            if memory := returned(self._deployment, deployment):
+                return Serving(deployment, champion, returned=memory)
+            model = await self._model(challenger.release)
+            return Serving(deployment, champion, Challenger(challenger, model, Watch(self._limits)))
+        finally:
+            self.loading = None
+
+    async def _model(self, release: str) -> ServedModel:
         key_of(release)
-        if self.current is not None and self.current.release == release:
-            return self.current
+        serving = self.serving
+        loaded = [serving.champion] if serving else []
+        loaded += [serving.challenger.model] if serving and serving.challenger else []
+        for model in loaded:
+            if model.release == release:
+                return model
         self.loading = release
         return await asyncio.to_thread(self._fetch_and_load, release)
 
@@ -86,10 +167,33 @@ class ModelHost:
             raise MlopsError(f"The store {self._store.uri} can't be read: {error}") from error
         return ServedModel.load(folder, manifest, self._maximum_rows)
 
+    async def _switch(self, serving: Serving) -> Serving:
+        challenger = serving.deployment.challenger
+        with self._switching:
+            before = self.serving
+            if before is not None and before.is_whole and before.deployment == serving.deployment:
+                return before  # a challenger that was taken back meanwhile stays so
+            self.serving = serving
+            self._metrics.show_challenger(challenger, serving.challenger_state)
+        champion = serving.champion
+        if before is None or champion is not before.champion:
+            self._metrics.observe_load(champion.manifest, champion.release)
+            log.info("Release %s serves: version %s", champion.release, champion.manifest.version)
+        if serving.challenger is not None:
+            log.info("Release %s is its challenger: %s", serving.challenger.stated.release, serving.challenger.stated)
+        in_use = {champion.release, *([challenger.release] if challenger else [])}
+        await asyncio.to_thread(self._prune, {self._folder(release) for release in in_use})
+        return serving
+
+    def _refuse(self, error: Exception) -> None:
+        self.error = str(error)
+        self._metrics.observe_load(None)
+        log.error("No release was loaded: %s", error)  # the sentence says it all
+
     def _folder(self, release: str) -> Path:
         return self._cache / release.removeprefix("sha256:")
 
-    def _prune(self, keep: Path) -> None:
+    def _prune(self, keep: set[Path]) -> None:
         for folder in self._cache.iterdir():
-            if folder != keep:
+            if folder not in keep:
                 shutil.rmtree(folder, ignore_errors=True)

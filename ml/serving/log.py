@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,11 @@ from ml.serving.spool import Segment, segments, store_segment
 from ml.store import Store
 from ml.subjects import Pseudonyms
 
-__all__ = ["LogSettings", "Logged", "PredictionLog"]
+__all__ = ["LogSettings", "Logged", "PredictionLog", "Role"]
 
 CLOSE_S: Final = 30.0
+
+Role = Literal["champion", "challenger", "shadow"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Logged:
 
     request_id: str
     release: str
-    role: str
+    role: Role
     columns: tuple[str, ...]
     matrix: np.ndarray
     scores: np.ndarray

@@ -15,6 +15,7 @@ from prometheus_client import (
 )
 
 from ml.release.manifest import Manifest
+from ml.serving.deployment import Stated
 
 __all__ = ["PREDICTIONS", "ServerMetrics"]
 
@@ -61,6 +62,24 @@ class ServerMetrics:
         self._log_queue = Gauge(
             "mlops_prediction_log_queue_rows", "Rows that wait to be spooled.", registry=self._registry
         )
+        self._challenger = Gauge(
+            "mlops_challenger_info",
+            "The stated challenger: serving, returned because it crossed a limit, or absent because it did not load.",
+            ["release", "mode", "state"],
+            registry=self._registry,
+        )
+        self._challenged = Counter(
+            "mlops_challenger_requests",
+            "Requests for the challenger: answered, failed, or skipped because its shadow was behind.",
+            ["release", "mode", "result"],
+            registry=self._registry,
+        )
+        self._returns = Counter(
+            "mlops_challenger_returns",
+            "Challengers taken out of use, by the limit they crossed.",
+            ["cause"],
+            registry=self._registry,
+        )
         self._loads = Counter("mlops_release_loads", "Releases loaded, by result.", ["result"], registry=self._registry)
 
     def observe_request(self, route: str, status: int, duration_s: float) -> None:
@@ -82,6 +101,20 @@ class ServerMetrics:
         if manifest is not None:
             self._release.clear()
             self._release.labels(manifest.name, manifest.version, release).set(1)
+
+    def show_challenger(self, challenger: Stated | None, state: Literal["serving", "returned", "absent"]) -> None:
+        """Which challenger is stated, None for none, and what became of it."""
+        self._challenger.clear()
+        if challenger is not None:
+            self._challenger.labels(challenger.release, challenger.mode, state).set(1)
+
+    def observe_challenger(self, challenger: Stated, result: Literal["answered", "failed", "skipped"]) -> None:
+        """One request that the challenger was meant for."""
+        self._challenged.labels(challenger.release, challenger.mode, result).inc()
+
+    def observe_return(self, cause: str) -> None:
+        """A challenger was taken out of use."""
+        self._returns.labels(cause).inc()
 
     def observe_logged(self, result: Literal["spooled", "stored", "dropped"], rows: int) -> None:
         """Rows of the prediction log got so far, or were lost."""

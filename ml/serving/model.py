@@ -1,7 +1,9 @@
 """One release, loaded: a request's bytes in, an answer's bytes out."""
 
+import threading
+from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -10,27 +12,31 @@ from ml.errors import MlopsError, ReleaseRefused
 from ml.release.bundle import digest_of
 from ml.release.manifest import Manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.serving.schema import RequestReader, Rows
+from ml.serving.explain import EXPLANATION_FILE, Explained, Explainer, Explanation, Reason
+from ml.serving.schema import RequestReader, RequestRefused, Rows
 from ml.serving.scorer import Scorer, load_scorer
 
 __all__ = ["Answer", "Prediction", "Scored", "ScoringFailed", "ServedModel"]
+
+MAXIMUM_EXPLAINED_ROWS: Final = 20
 
 
 class ScoringFailed(MlopsError):
     """The model gave no usable score for a valid request."""
 
 
-class Prediction(msgspec.Struct, frozen=True, gc=False):
-    """The probability of the positive outcome, and the outcome decided at the threshold."""
+class Prediction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The probability of the positive outcome, the outcome decided at the threshold, and why, where that was asked."""
 
     score: float
     decision: int
+    reasons: list[Reason] | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a prediction request is answered: one prediction per row, in order, and which release made them.
 
-    `outcomes` says what each decision means.
+    `outcomes` says what each decision means. With reasons, `base_score` and their contributions add up to a score.
     """
 
     request_id: str
@@ -40,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True):
     threshold: float
     outcomes: dict[int, str]
     predictions: list[Prediction]
+    base_score: float | None = None
 
 
 class Scored(NamedTuple):
@@ -53,12 +60,22 @@ class Scored(NamedTuple):
 class ServedModel:
     """A verified release that is loaded; safe to ask from several threads."""
 
-    def __init__(self, manifest: Manifest, schema: BundleSchema, scorer: Scorer, maximum_rows: int) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        schema: BundleSchema,
+        scorer: Scorer,
+        maximum_rows: int,
+        explanation: Explanation | None = None,
+    ) -> None:
         self.manifest = manifest
         self.schema = schema
         self.release = digest_of(manifest)
         self.columns = tuple(feature.name for feature in schema.features)
         self._scorer = scorer
+        self._explanation = explanation
+        self._explainer: Explainer | None = None
+        self._explainer_lock = threading.Lock()
         self._reader = RequestReader(schema, maximum_rows)
         self._encoder = msgspec.json.Encoder()
 
@@ -67,7 +84,7 @@ class ServedModel:
         """Load a bundle that `ml.release.bundle.fetch` verified, and ask it for its own example row."""
         schema = BundleSchema.parse((bundle / SCHEMA_FILE).read_bytes())
         try:
-            model = cls(manifest, schema, load_scorer(bundle, schema), maximum_rows)
+            model = cls(manifest, schema, load_scorer(bundle, schema), maximum_rows, _explanation(bundle))
             model.answer(msgspec.json.encode(schema.example), "smoke-test")
         except MlopsError:
             raise
@@ -86,9 +103,19 @@ class ServedModel:
         positive, negative = self.schema.positive, self.schema.negative
         return Scored(rows, scores, np.where(scores >= self.manifest.decision_threshold, positive, negative))
 
-    def encode(self, scored: Scored, request_id: str) -> bytes:
+    def explain(self, scored: Scored) -> Explained:
+        """Why the scores are what they are; RequestRefused for too many rows, or where nothing can explain them."""
+        matrix = scored.rows.matrix
+        if len(matrix) > MAXIMUM_EXPLAINED_ROWS:
+            raise RequestRefused(
+                413, f"The request asks to explain {len(matrix)} rows; at most {MAXIMUM_EXPLAINED_ROWS} at once."
+            )
+        return self._loaded_explainer().reasons(self.schema.features, matrix)
+
+    def encode(self, scored: Scored, request_id: str, explained: Explained | None = None) -> bytes:
         """The JSON of an Answer."""
         manifest = self.manifest
+        reasons = explained.reasons if explained else repeat(None)
         answer = Answer(
             request_id=request_id,
             model=manifest.name,
@@ -97,8 +124,10 @@ class ServedModel:
             threshold=manifest.decision_threshold,
             outcomes=self.schema.outcomes,
             predictions=[
-                Prediction(*pair) for pair in zip(scored.scores.tolist(), scored.decisions.tolist(), strict=True)
+                Prediction(*parts)
+                for parts in zip(scored.scores.tolist(), scored.decisions.tolist(), reasons, strict=False)
             ],
+            base_score=explained.base_score if explained else None,
         )
         return self._encoder.encode(answer)
 
@@ -106,3 +135,23 @@ class ServedModel:
         """The JSON of an Answer, the scores and the decisions; RequestRefused for a body that does not fit."""
         scored = self.score(body)
         return self.encode(scored, request_id), scored.scores, scored.decisions
+
+    def _loaded_explainer(self) -> Explainer:
+        """The explainer, loaded for the first who asks: a server that nobody asks stays small."""
+        with self._explainer_lock:
+            if self._explainer is None:
+                if self._explanation is None:
+                    raise RequestRefused(501, "This release has no explanation data. Release the model again.")
+                found = self._explanation
+                background = np.array(found.background, dtype=self._reader.dtype)
+                try:
+                    self._explainer = Explainer(self._scorer, background, found.permutations, found.seed)
+                except MlopsError as error:
+                    raise RequestRefused(501, str(error)) from error
+            return self._explainer
+
+
+def _explanation(bundle: Path) -> Explanation | None:
+    """The explanation data of a bundle; one from before there was any has none."""
+    file = bundle / EXPLANATION_FILE
+    return Explanation.parse(file.read_bytes()) if file.exists() else None

@@ -51,7 +51,7 @@ class RequestReader:
         self._names = frozenset(feature.name for feature in schema.features)
         self._maximum_rows = maximum_rows
         # Missing numbers need a float; the model was trained on integers where there are none.
-        self._dtype = np.float64 if any(feature.nullable for feature in schema.features) else np.int64
+        self.dtype = np.float64 if any(feature.nullable for feature in schema.features) else np.int64
         # Positional names, so that any column name will do; `rename` maps them to the JSON's.
         row = msgspec.defstruct(
             "Row",
@@ -79,7 +79,7 @@ class RequestReader:
         self._check_count(len(rows))
         if subjects is not None and len(subjects) != len(rows):
             _refuse_subjects()
-        return Rows(np.array([msgspec.structs.astuple(row) for row in rows], dtype=self._dtype), subjects)
+        return Rows(np.array([msgspec.structs.astuple(row) for row in rows], dtype=self.dtype), subjects)
 
     def _decode(self, body: bytes) -> tuple[list[Any], list[str | None] | None]:
         if body.lstrip()[:1] == b"[":
