@@ -20,6 +20,7 @@ from ml.store import Store
 
 FILES = [
     "evaluation.json",
+    "explanation.json",
     "model/MLmodel",
     "model/model.pkl",
     "model_card.md",
