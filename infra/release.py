@@ -15,7 +15,10 @@ class PinRefused(Exception):
 
 
 def check(config: StackConfig, store_uri: str, project: Path = PROJECT) -> str | None:
-    """The pinned release's digest, verified before anything is planned; None before the first release."""
+    """The pinned release's digest, verified before anything is planned; None before the first release.
+
+    A challenger answers people too, so it must prove the same.
+    """
     if config.release is None:
         return None
     from ml.errors import MlopsError
@@ -26,10 +29,11 @@ def check(config: StackConfig, store_uri: str, project: Path = PROJECT) -> str |
 
     environment = config.environment
     rules = Rules(environment.name, environment.previous, environment.approvals_required)
-    try:
-        store = Store(store_uri)
-        ledger = Ledger(store, config.stack, environment.name, TrustedKeys.of(store, project))
-        require_deployable(store, ledger, config.release, rules, datetime.now(UTC))
-    except (MlopsError, OSError) as error:
-        raise PinRefused(f"{config.release} in stacks/Pulumi.{config.stack}.yaml: {error}") from error
+    for digest in (config.release, *([config.challenger.release] if config.challenger else [])):
+        try:
+            store = Store(store_uri)
+            ledger = Ledger(store, config.stack, environment.name, TrustedKeys.of(store, project))
+            require_deployable(store, ledger, digest, rules, datetime.now(UTC))
+        except (MlopsError, OSError) as error:
+            raise PinRefused(f"{digest} in stacks/Pulumi.{config.stack}.yaml: {error}") from error
     return config.release

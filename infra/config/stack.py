@@ -13,6 +13,7 @@ from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
 
 __all__ = [
     "NAMESPACE",
+    "Challenger",
     "Cloud",
     "ConfigInvalid",
     "LocalSettings",
@@ -27,6 +28,7 @@ Cloud = Literal["local"]
 Platform = Literal["process"]
 PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",)}
 Port = Annotated[int, Field(ge=1024, le=65535)]
+DIGEST = r"^sha256:[0-9a-f]{64}$"
 
 
 class ConfigInvalid(Exception):
@@ -69,6 +71,17 @@ class LocalSettings(_Frozen):
     prometheus: bool | None = None
 
 
+class Challenger(_Frozen):
+    """A release that is tried beside the pinned one, on the share `weight` of requests.
+
+    A canary answers them; a shadow scores them for the log after the pinned release has answered.
+    """
+
+    release: str = Field(pattern=DIGEST, description="The challenger's digest")
+    mode: Literal["canary", "shadow"] = "shadow"
+    weight: float = Field(default=0.1, gt=0, le=1, description="The share of requests, more than 0 and up to 1")
+
+
 class StackConfig(_Frozen):
     """Everything that a stack's program may depend on."""
 
@@ -76,9 +89,8 @@ class StackConfig(_Frozen):
     cloud: Cloud
     platform: Platform
     environment: Environment
-    release: str | None = Field(
-        default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="The pinned release's digest"
-    )
+    release: str | None = Field(default=None, pattern=DIGEST, description="The pinned release's digest")
+    challenger: Challenger | None = Field(default=None, description="A release that is tried beside the pinned one")
     owner: str = Field(
         default="ml-platform", pattern=r"^[a-z0-9-]{1,40}$", description="The team that answers for the stack"
     )
@@ -87,6 +99,13 @@ class StackConfig(_Frozen):
         default="personal", description="The most sensitive data that it holds"
     )
     local: LocalSettings
+
+    @model_validator(mode="after")
+    def _challenges_another_release(self) -> Self:
+        if self.challenger and self.release in (None, self.challenger.release):
+            why = "nothing is pinned that it could challenge" if self.release is None else "it is the pinned release"
+            raise ValueError(f"the challenger makes no sense: {why}; remove {NAMESPACE}:challenger")
+        return self
 
     @classmethod
     def parse(cls, stack: str, values: Mapping[str, str]) -> Self:
@@ -154,6 +173,9 @@ def _decode(value: str) -> Any:
 def _sentences(stack: str, error: ValidationError) -> str:
     lines: list[str] = []
     for problem in error.errors():
+        if not problem["loc"]:
+            lines.append(f"{problem['msg']}.")
+            continue
         key = f"{NAMESPACE}:{'.'.join(str(part) for part in problem['loc'])}"
         if problem["type"] == "extra_forbidden":
             lines.append(f"{key} is not a known key. Remove it, or see stacks/schema.json for the keys there are.")

@@ -1,9 +1,11 @@
-"""Which release the model server serves: a small file that it reads, and a running server that swaps."""
+"""Which releases the model server serves: a small file that it reads, and a running server that swaps."""
 
+import http.client
 import json
 import os
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ SWAP_TIMEOUT_S = 120.0
 
 
 def refuse(_old: dict[str, Any], _new: dict[str, Any]) -> dict[str, str]:
-    """The release itself is verified by infra/release.py, for every cloud."""
+    """The releases themselves are verified by infra/release.py, for every cloud."""
     return {}
 
 
@@ -22,24 +24,28 @@ def create(new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def read(identifier: str, state: dict[str, Any]) -> dict[str, Any] | None:
-    """The release that the file states."""
+    """What the file states."""
     try:
-        stated = json.loads(Path(identifier).read_text(encoding="utf-8"))["release"]
+        stated = json.loads(Path(identifier).read_text(encoding="utf-8"))
+        release = stated["release"]
     except (OSError, ValueError, KeyError):
         return None
-    return state | {"release": stated, "serving": stated}
+    return state | {"release": release, "challenger": stated.get("challenger") or {}, "serving": release}
 
 
 def update(identifier: str, _old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """State the new release and have the running server swap to it; if it can't, both stay as they were."""
-    file = Path(identifier)
+    """State what is new and have the running server swap to it; if it can't, both stay as they were."""
+    file, token = Path(identifier), Path(identifier).with_name("admin-token")
     before = file.read_bytes() if file.exists() else None
-    _write(file, json.dumps({"release": new["release"]}).encode())
+    stated = {"release": new["release"], **({"challenger": new["challenger"]} if new["challenger"] else {})}
+    _write(file, json.dumps(stated).encode())
     try:
-        _swap(new["url"], file.with_name("admin-token"))
+        _swap(new["url"], token)
     except RuntimeError:
         if before is not None:
             _write(file, before)
+            with suppress(RuntimeError):  # one that answers too late may have swapped after all
+                _swap(new["url"], token)
         raise
     return {"serving": new["release"]}
 
@@ -62,8 +68,12 @@ def _swap(url: str, token: Path) -> None:
     except urllib.error.HTTPError as error:
         detail = error.read().decode(errors="replace")
         raise RuntimeError(f"The model server keeps the release it has: {detail}") from error
-    except urllib.error.URLError:
-        return  # no server runs: it reads the file when it starts
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
+            return  # no server runs: it reads the file when it starts
+        raise RuntimeError(
+            f"The model server did not say within {SWAP_TIMEOUT_S:.0f} s that it serves the new release: {error}"
+        ) from error
 
 
 def _write(file: Path, data: bytes) -> None:

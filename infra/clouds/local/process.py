@@ -75,7 +75,13 @@ class Endpoint(pulumi.ComponentResource):
         file, port = _paths.deployment_file(args.config), args.config.local.ports.endpoint
         deployment = Deployment(
             logical(name, "deployment"),
-            {"file": str(file), "release": args.release, "url": f"http://127.0.0.1:{port}"},
+            {
+                "file": str(file),
+                "release": args.release,
+                # Always there: a property that disappears is no change to the engine.
+                "challenger": args.config.challenger.model_dump() if args.config.challenger else {},
+                "url": f"http://127.0.0.1:{port}",
+            },
             pulumi.ResourceOptions(parent=self, protect=args.config.environment.is_protected),
         )
         server = program(
