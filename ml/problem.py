@@ -105,12 +105,25 @@ class DatasetFile(_Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class DataSheet(_Frozen):
+    """What a data sheet says that no file shows, under the headings of Gebru et al., "Datasheets for Datasets" (2021)."""
+
+    motivation: str
+    composition: str
+    collection: str
+    preprocessing: str
+    uses: str
+    distribution: str
+    maintenance: str
+
+
 class Datasets(_Frozen):
     """The data files by name, with their source and licence."""
 
     root: str
     license: str
     source: str
+    sheet: DataSheet
     files: dict[str, DatasetFile]
 
 

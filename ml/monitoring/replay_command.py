@@ -20,18 +20,17 @@ _RANGE = re.compile(r"(?P<column>[^=]+)=(?P<low>-?\d+)\.\.(?P<high>-?\d+)")
 _CODES = re.compile(r"(?P<column>[^=]+)=(?P<codes>-?\d+(,-?\d+)*)")
 
 
-class _Where(click.ParamType[Condition]):
-    """`COLUMN=LOW..HIGH`, both included, or `COLUMN=CODE,CODE`."""
+def _conditions(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[Condition, ...]:
+    """Each of `COLUMN=LOW..HIGH`, both included, or `COLUMN=CODE,CODE`."""
+    return tuple(_condition(value) for value in values)
 
-    name = "COLUMN=VALUES"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Condition:
-        text = str(value)
-        if found := _RANGE.fullmatch(text):
-            return Condition(column=found["column"], at_least=int(found["low"]), at_most=int(found["high"]))
-        if found := _CODES.fullmatch(text):
-            return Condition(column=found["column"], is_in=tuple(map(int, found["codes"].split(","))))
-        return self.fail(f"{text!r} is neither COLUMN=LOW..HIGH nor COLUMN=CODE,CODE.", param, ctx)
+def _condition(text: str) -> Condition:
+    if found := _RANGE.fullmatch(text):
+        return Condition(column=found["column"], at_least=int(found["low"]), at_most=int(found["high"]))
+    if found := _CODES.fullmatch(text):
+        return Condition(column=found["column"], is_in=tuple(map(int, found["codes"].split(","))))
+    raise click.BadParameter(f"{text!r} is neither COLUMN=LOW..HIGH nor COLUMN=CODE,CODE.")
 
 
 @click.command(epilog="Example: mlops replay --stack local-dev --dataset 2017 --truth truth.csv")
@@ -40,7 +39,13 @@ class _Where(click.ParamType[Condition]):
 @click.option("--rows", type=click.IntRange(1), help="At most so many rows  [default: all]")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many rows a second.")
 @click.option("--batch", default=200, show_default=True, type=click.IntRange(1), help="Rows in one request.")
-@click.option("--where", multiple=True, type=_Where(), help="Only such rows, as COLUMN=LOW..HIGH or COLUMN=CODE,CODE.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="COLUMN=VALUES",
+    callback=_conditions,
+    help="Only such rows, as COLUMN=LOW..HIGH or COLUMN=CODE,CODE.",
+)
 @click.option("--seed", default=0, show_default=True, help="Fixes which rows come, and in which order.")
 @click.option("--name", help="What the requests are called, with a number behind  [default: a new name each time]")
 @click.option(
