@@ -16,7 +16,7 @@ from ml.serving.explain import EXPLANATION_FILE, Explained, Explainer, Explanati
 from ml.serving.schema import RequestReader, RequestRefused, Rows
 from ml.serving.scorer import Scorer, load_scorer
 
-__all__ = ["Answer", "Prediction", "Scored", "ScoringFailed", "ServedModel"]
+__all__ = ["MAXIMUM_EXPLAINED_ROWS", "Answer", "Prediction", "Scored", "ScoringFailed", "ServedModel"]
 
 MAXIMUM_EXPLAINED_ROWS: Final = 20
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ml.serving.http import Response
-from ml.serving.model import ServedModel
+from ml.serving.model import MAXIMUM_EXPLAINED_ROWS, ServedModel
+from ml.serving.schema import MAXIMUM_SUBJECT
 
 __all__ = ["docs_page", "openapi"]
 
@@ -20,6 +21,7 @@ REFUSED: Final = {
     "413": "The body or the number of rows is too large.",
     "415": "The content type is not application/json.",
     "422": "The rows do not fit the model: each mistake names row, column, what was expected and what was sent.",
+    "501": "This server or release can't explain predictions.",
     "503": "No release serves yet.",
 }
 
@@ -66,7 +68,18 @@ def _inline_digest(page: bytes, tag: str) -> str:
 def _predict(example: dict[str, int], maximum_rows: int) -> dict[str, Any]:
     row = {"$ref": "#/components/schemas/Row"}
     rows = {"type": "array", "items": row, "minItems": 1, "maxItems": maximum_rows}
-    batch = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
+    name = {"type": ["string", "null"], "minLength": 1, "maxLength": MAXIMUM_SUBJECT, "pattern": r"\S"}
+    subjects = {
+        "type": ["array", "null"],
+        "items": name,
+        "title": "Whom each row is about, one name or null per row; only a keyed pseudonym is kept",
+    }
+    batch = {
+        "type": "object",
+        "required": ["rows"],
+        "additionalProperties": False,
+        "properties": {"rows": rows, "subjects": subjects},
+    }
     answers: dict[str, Any] = {
         status: {"description": text, "content": _json("#/components/schemas/Refusal")}
         for status, text in REFUSED.items()
@@ -83,7 +96,13 @@ def _predict(example: dict[str, int], maximum_rows: int) -> dict[str, Any]:
                 "in": "header",
                 "description": "Names the request in the answer; made up when absent.",
                 "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
-            }
+            },
+            {
+                "name": "explain",
+                "in": "query",
+                "description": f"Give the reasons of each score, for at most {MAXIMUM_EXPLAINED_ROWS} rows.",
+                "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+            },
         ],
         "requestBody": {
             "required": True,
@@ -110,6 +129,7 @@ def _answer(model: ServedModel | None) -> dict[str, Any]:
         "properties": {
             "score": {"type": "number", "minimum": 0, "maximum": 1, "title": "Probability of the positive outcome"},
             "decision": decision,
+            "reasons": {"type": "array", "items": _reason(), "title": "The strongest first, where they were asked for"},
         },
     }
     text = {"type": "string"}
@@ -122,7 +142,20 @@ def _answer(model: ServedModel | None) -> dict[str, Any]:
         "outcomes": {"type": "object", "additionalProperties": text, "title": "What each decision means"},
         "predictions": {"type": "array", "items": prediction},
     }
-    return {"type": "object", "required": list(properties), "properties": properties}
+    base = {"type": "number", "title": "A score is this and the contributions of its reasons, added up"}
+    return {"type": "object", "required": list(properties), "properties": properties | {"base_score": base}}
+
+
+def _reason() -> dict[str, Any]:
+    text = {"type": "string"}
+    properties = {
+        "feature": text,
+        "title": text,
+        "value": {"type": ["integer", "null"]},
+        "contribution": {"type": "number", "title": "How far the value moves the score"},
+    }
+    meaning = {"type": "string", "title": "What a code stands for"}
+    return {"type": "object", "required": list(properties), "properties": properties | {"meaning": meaning}}
 
 
 def _refusal() -> dict[str, Any]:

@@ -19,8 +19,8 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from ml.erasures import store_rows
 from ml.predictions import partition
 from ml.store import Store
 
@@ -90,9 +90,7 @@ def store_segment(store: Store, file: Path) -> int:
         table = read_segment(stream) if stream is not None else None
         if table is not None:
             for key, part in _parts(table, file.stem):
-                sink = pa.BufferOutputStream()
-                pq.write_table(part, sink, compression="zstd")
-                store.write(key, sink.getvalue().to_pybytes())
+                store_rows(store, key, part)
         if stream is not None:
             file.unlink()
         return table.num_rows if table is not None else 0

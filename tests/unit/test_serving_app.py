@@ -41,6 +41,7 @@ async def ask(
     body: bytes = b"",
     headers: dict[str, str] | None = None,
     chunks: list[bytes] | None = None,
+    query: bytes = b"",
 ) -> Answered:
     pending = chunks or [body]
     answered = Answered()
@@ -58,7 +59,8 @@ async def ask(
             answered.body += message["body"]
 
     raw = [(k.encode(), v.encode("latin-1")) for k, v in (headers or {}).items()]
-    await app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+    scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": raw}
+    await app(scope, receive, send)
     return answered
 
 
