@@ -106,7 +106,7 @@ class DatasetFile(_Frozen):
 
 
 class DataSheet(_Frozen):
-    """What a data sheet says that no file shows, under the headings of Gebru et al., "Datasheets for Datasets" (2021)."""
+    """What a data sheet says that no file shows: headings of Gebru et al., "Datasheets for Datasets" (2021)."""
 
     motivation: str
     composition: str

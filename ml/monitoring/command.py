@@ -47,6 +47,8 @@ def monitor(
     newest report at /report, every figure as Prometheus metrics at /metrics.
     """
     if context.invoked_subcommand is not None:
+        if store_uri or endpoint:
+            raise click.UsageError(f"Write the options of {context.invoked_subcommand} behind it.")
         return
     if store_uri is None:
         raise click.UsageError("Missing option '--store': the monitor's process needs the URI of the object store.")

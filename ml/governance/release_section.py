@@ -1,0 +1,38 @@
+"""What a model card can't say before there is a release: digest, gates, waivers, who and when."""
+
+from ml.release._markdown import table
+from ml.release.bundle import digest_of
+from ml.release.manifest import Gate, Manifest
+
+__all__ = ["release_section"]
+
+
+def release_section(manifest: Manifest) -> str:
+    """Markdown, from the manifest alone."""
+    facts = [
+        ("model", f"{manifest.name} version {manifest.version} ({manifest.candidate})"),
+        ("release", f"`{digest_of(manifest)}`"),
+        ("bundle", f"`{manifest.bundle_digest}`"),
+        ("made", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC by {manifest.created_by}"),
+        ("tracking run", manifest.tracking_run or "none"),
+        ("image", f"`{manifest.image_digest}`" if manifest.image_digest else "not stated"),
+    ]
+    gates = [
+        (gate.name.replace("_", " "), f"{gate.measured:.4g}", gate.demanded, _result(gate)) for gate in manifest.gates
+    ]
+    waived = [gate.name.replace("_", " ") for gate in manifest.gates if gate.result == "waived"]
+    waivers = (
+        f"Waived: {', '.join(waived)}. Who waived what, and why, stands in the problem definition of the release."
+        if waived
+        else "No gate is waived."
+    )
+    return (
+        f"## Release\n\n{table(('', ''), facts)}\n\n## Gates\n\n{waivers}\n\n"
+        + table(("gate", "measured", "demanded", "result"), gates)
+        + "\n"
+    )
+
+
+def _result(gate: Gate) -> str:
+    expires = f" until {gate.waiver_expires:%Y-%m-%d}" if gate.waiver_expires else ""
+    return f"{gate.result}{expires}"
