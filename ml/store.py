@@ -3,13 +3,17 @@
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Final, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 __all__ = ["Store"]
+
+UNFINISHED: Final = ".writing-"
 
 
 class Store:
@@ -70,13 +74,25 @@ class Store:
         root = self.filesystem._strip_protocol(self._root)  # pyright: ignore[reportPrivateUsage] # fsspec names no public way
         for path in sorted(cast(list[str], self.filesystem.find(base))):
             key = str(path)[len(str(root)) :].lstrip("/")
-            if not PurePosixPath(key).name.startswith(".writing-"):
+            if not PurePosixPath(key).name.startswith(UNFINISHED):
                 yield key
 
     def delete(self, key: str) -> None:
         """Remove the object, or everything below a prefix; nothing happens when there is none."""
         if self.exists(key):
             self.filesystem.rm(self.path(key), recursive=True)
+
+    def delete_unfinished(self, prefix: str, before: datetime) -> int:
+        """Remove what writers that were killed before `before` left below `prefix` of a folder; how many files."""
+        if not self.is_folder:
+            return 0  # an object in a cloud is there as a whole or not at all
+        deleted = 0
+        for file in Path(self.path(prefix)).rglob(f"{UNFINISHED}*"):
+            with suppress(FileNotFoundError):  # its writer was only slow
+                if file.stat().st_mtime < before.timestamp():
+                    file.unlink()
+                    deleted += 1
+        return deleted
 
     def upload(self, folder: Path, prefix: str) -> None:
         """Copy a folder's files below `prefix`; a single file is never half there."""
@@ -96,7 +112,7 @@ class Store:
     def _temporary(self, key: str, data: bytes) -> Path:
         target = Path(self.path(key))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".writing-{uuid.uuid4().hex}")
+        temporary = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()

@@ -210,6 +210,8 @@ class ReviewQueue:
         }
         key = f"{LABELS}/day={decision.at.date().isoformat()}/review-{decision.case.case}.parquet"
         self._store.write(key, parquet(pl.DataFrame([label], SCHEMA)))
+        if not self._store.exists(f"{DECISIONS}/{decision.case.name}"):
+            self._store.delete(key)  # the person was erased meanwhile
         self._store.delete(f"{CASES}/{decision.case.name}")
 
     def _read(self, key: str) -> Case | None:

@@ -38,15 +38,17 @@ def erase(stack: str | None, subject: str, name: str | None, as_json: bool) -> N
     """
     from ml.governance.privacy import erase as run
 
-    store, ledger, me = _place(stack, name)
+    store, ledger, me = _place(Runtime.load(stack), name)
     done = run(store, ledger, me, _named(subject), datetime.now(UTC), lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(done.model_dump_json(indent=2))
         return
     for area, rows in done.removed.items():
         click.echo(f"{area.replace('_', ' '):<17} {rows:>9,} removed")
-    click.echo(f"\nFound again  {done.remaining} in everything that was searched once more")
+    searched = f"{done.searched_rows:,} rows and records of {done.searched_objects:,} objects"
+    click.echo(f"\nFound again  {done.remaining} in {searched}")
     click.echo(f"Ledger       entry {done.ledger_entry}, request {done.request}")
+    click.echo(f"On its way   what a server logged before {done.until:%Y-%m-%d %H:%M} UTC is dropped on its way here")
 
 
 @click.command("subject-export", epilog="Example: mlops subject-export --stack local-dev --subject customer-4711")
@@ -73,9 +75,10 @@ def subject_export(stack: str | None, subject: str, out: Path | None) -> None:
 @click.command(epilog="Example: mlops retention --stack local-dev --days 90")
 @_stack
 @click.option("--days", type=click.IntRange(1), help="Days to keep  [default: the environment's]")
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
 @_sign_as
 @_json
-def retention(stack: str | None, days: int | None, name: str | None, as_json: bool) -> None:
+def retention(stack: str | None, days: int | None, dry_run: bool, name: str | None, as_json: bool) -> None:
     """Delete predictions, labels, cases and decisions of days that are older than the environment keeps.
 
     Also removes what arrived late of people who were erased. Run it once a day.
@@ -83,24 +86,26 @@ def retention(stack: str | None, days: int | None, name: str | None, as_json: bo
     from ml.governance.privacy import erase_late
     from ml.governance.retention import first_kept_day, retain
 
-    kept = days or Runtime.load(stack).log_retention_days
+    runtime = Runtime.load(stack)
+    kept = days or runtime.log_retention_days
     if kept is None:
         raise InputRefused("The stack doesn't say how long it keeps its logs: pass --days, or run `pulumi up` first.")
-    store, ledger, me = _place(stack, name)
     first = first_kept_day(datetime.now(UTC), kept)
-    deleted = retain(store, first)
-    forget_before = datetime.combine(first, time(), UTC)
-    late = erase_late(store, ledger, me, forget_before, lambda line: click.echo(line, err=True))
+    deleted, late = retain(Store(runtime.store_uri), first, dry_run=dry_run), 0
+    if not dry_run:
+        store, ledger, me = _place(runtime, name)
+        forget_before = datetime.combine(first, time(), UTC)
+        late = erase_late(store, ledger, me, forget_before, lambda line: click.echo(line, err=True))
     if as_json:
-        click.echo(json.dumps({"first_kept_day": first.isoformat(), "deleted_objects": deleted, "late_rows": late}))
+        result = {"first_kept_day": first.isoformat(), "deleted_objects": deleted, "late_rows": late}
+        click.echo(json.dumps(result | {"is_dry_run": dry_run}))
         return
     for area, objects in deleted.items():
-        click.echo(f"{area:<17} {objects:>7,} objects deleted")
+        click.echo(f"{area:<17} {objects:>7,} objects {'would be ' if dry_run else ''}deleted")
     click.echo(f"Kept from {first} on, {kept} days; {late:,} late records of people who were erased removed")
 
 
-def _place(stack: str | None, name: str | None) -> tuple[Store, Ledger, Signer]:
-    runtime = Runtime.load(stack)
+def _place(runtime: Runtime, name: str | None) -> tuple[Store, Ledger, Signer]:
     store = Store(runtime.store_uri)
     me = signer(store, name)
     return store, Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store)), me

@@ -19,9 +19,10 @@ from ml.errors import MlopsError
 from ml.feedback.labels import FILES, LABELS, REJECTED
 from ml.feedback.queue import CASES, DECISIONS
 from ml.predictions import PREFIX as PREDICTIONS
+from ml.release._canonical import canonical_json, sha256
 from ml.store import Store
 
-__all__ = ["AREAS", "Area", "Found", "Person", "find", "prediction_ids", "read", "remove"]
+__all__ = ["AREAS", "Area", "Found", "Person", "Search", "find", "prediction_ids", "read", "remove"]
 
 Area = Literal["predictions", "labels", "rejected_labels", "review_cases", "review_decisions"]
 # Predictions last: what else is a person's is known by their identifiers, which only they hold.
@@ -31,6 +32,12 @@ AREAS: Final[dict[Area, str]] = {
     "review_cases": CASES,
     "review_decisions": DECISIONS,
     "predictions": PREDICTIONS,
+}
+RECORDS: Final = frozenset[Area](("review_cases", "review_decisions"))  # JSON; the others are tables
+NAMED_BY: Final[dict[Area, list[str]]] = {
+    "predictions": ["subject", "at"],
+    "labels": ["prediction_id"],
+    "rejected_labels": ["prediction_id"],
 }
 
 
@@ -45,36 +52,59 @@ class Person:
 
 @dataclass(frozen=True)
 class Found:
-    """One object with records of a person."""
+    """One object, and how many of its rows or records are a person's."""
 
     area: Area
     key: str
     rows: int
 
 
+@dataclass(frozen=True)
+class Search:
+    """What was found of a person, in the order in which to remove it, and what was looked at.
+
+    `rows` counts the rows and records in `objects` objects; `digest` is of every key with its rows, all and theirs.
+    """
+
+    found: tuple[Found, ...]
+    objects: int
+    rows: int
+    digest: str
+
+
 def prediction_ids(store: Store, person: Person) -> frozenset[str]:
     """The identifiers of a person's predictions that are in the log."""
-    tables = (_rows(table, "predictions", person) for _, table in _tables(store, "predictions"))
-    return frozenset(str(name) for table in tables for name in table["prediction_id"].to_pylist())
+    tables = _tables(store, "predictions", ["prediction_id", *NAMED_BY["predictions"]])
+    mine = (_rows(table, "predictions", person) for _, table in tables)
+    return frozenset(str(name) for table in mine for name in table["prediction_id"].to_pylist())
 
 
-def find(store: Store, person: Person) -> list[Found]:
-    """Every object that holds something on a person, in the order in which to remove."""
-    found: list[Found] = []
-    for area in AREAS:
-        if area in ("review_cases", "review_decisions"):
-            found += [Found(area, key, 1) for key, record in _records(store, area) if _is_of(record, person)]
-        else:
-            counted = ((key, len(_rows(table, area, person))) for key, table in _tables(store, area))
-            found += [Found(area, key, rows) for key, rows in counted if rows]
-    return found
+def find(store: Store, person: Person) -> Search:
+    """Look through every object for a person."""
+    seen = [counted for area in AREAS for counted in _counts(store, area, person)]
+    return Search(
+        found=tuple(found for found, _ in seen if found.rows),
+        objects=len(seen),
+        rows=sum(rows for _, rows in seen),
+        digest=sha256(canonical_json([[found.key, rows, found.rows] for found, rows in seen])),
+    )
+
+
+def _counts(store: Store, area: Area, person: Person) -> Iterator[tuple[Found, int]]:
+    """Each object, and how many rows it has in all."""
+    if area in RECORDS:
+        for key, record in _records(store, area):
+            yield Found(area, key, int(_is_of(record, person))), 1
+    else:
+        for key, table in _tables(store, area, NAMED_BY[area]):
+            yield Found(area, key, int(_is_mine(table, area, person).sum())), len(table)
 
 
 def read(store: Store, person: Person) -> dict[Area, list[dict[str, Any]]]:
     """Everything held on a person."""
     held: dict[Area, list[dict[str, Any]]] = {area: [] for area in AREAS}
     for area in AREAS:
-        if area in ("review_cases", "review_decisions"):
+        if area in RECORDS:
             held[area] = [record for _, record in _records(store, area) if _is_of(record, person)]
         else:
             held[area] = [row for _, table in _tables(store, area) for row in _rows(table, area, person).to_pylist()]
@@ -83,7 +113,7 @@ def read(store: Store, person: Person) -> dict[Area, list[dict[str, Any]]]:
 
 def remove(store: Store, found: Found, person: Person) -> None:
     """Take a person's records out of one object; an object that holds nothing else goes."""
-    if found.area in ("review_cases", "review_decisions"):
+    if found.area in RECORDS:
         store.delete(found.key)
         return
     try:
@@ -107,40 +137,47 @@ def _rows(table: pa.Table, area: Area, person: Person) -> pa.Table:
 def _is_mine(table: pa.Table, area: Area, person: Person) -> pl.Series:
     """For each row whether it is the person's; what a row doesn't say is nobody's."""
     if area == "predictions":
-        rows = cast(pl.DataFrame, pl.from_arrow(table.select(["subject", "at"])))
+        rows = cast(pl.DataFrame, pl.from_arrow(table.select(NAMED_BY[area])))
         mine = (pl.col("subject") == person.pseudonym) & (pl.col("at") < person.until)
     else:
-        rows = cast(pl.DataFrame, pl.from_arrow(table.select(["prediction_id"])))
+        rows = cast(pl.DataFrame, pl.from_arrow(table.select(NAMED_BY[area])))
         mine = pl.col("prediction_id").is_in(sorted(person.prediction_ids))
     return rows.select(mine.fill_null(False)).to_series()
 
 
-def _tables(store: Store, area: Area) -> Iterator[tuple[str, pa.Table]]:
+def _tables(store: Store, area: Area, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
     for key in _keys(store, area):
         if key.endswith(".parquet"):
             try:
-                yield key, _table(store, key)
+                yield key, _table(store, key, columns)
             except FileNotFoundError:
                 continue  # it went with its day
 
 
-def _table(store: Store, key: str) -> pa.Table:
+def _table(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
     try:
         with store.open(key) as file:
-            return pq.ParquetFile(file).read()
+            return pq.ParquetFile(file).read(columns=columns)
     except pa.ArrowException as error:
-        raise MlopsError(
-            f"{store.url(key)} can't be read as parquet, so nobody knows whose records are in it: {error}. "
-            "Restore or delete it, then run the command again."
-        ) from error
+        raise _unreadable(store, key, "parquet", error) from error
+
+
+def _unreadable(store: Store, key: str, kind: str, error: Exception) -> MlopsError:
+    return MlopsError(
+        f"{store.url(key)} can't be read as {kind}, so nobody knows whose records are in it: {error}. "
+        "Restore or delete it, then run the command again."
+    )
 
 
 def _records(store: Store, area: Area) -> Iterator[tuple[str, dict[str, Any]]]:
     for key in _keys(store, area):
         try:
-            yield key, json.loads(store.read(key))
+            record = json.loads(store.read(key))
         except FileNotFoundError:
             continue
+        except ValueError as error:
+            raise _unreadable(store, key, "JSON", error) from error
+        yield key, record
 
 
 def _is_of(record: dict[str, Any], person: Person) -> bool:

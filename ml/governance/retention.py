@@ -1,7 +1,7 @@
 """How long an environment keeps what it logs: whole days are deleted once they are older than that."""
 
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from ml.errors import InputRefused
@@ -23,13 +23,20 @@ def first_kept_day(now: datetime, days: int) -> date:
     return (now - timedelta(days=days)).date()
 
 
-def retain(store: Store, first_kept: date) -> dict[str, int]:
-    """Delete every object of a day before `first_kept`; how many, by area. Safe to repeat after a kill."""
+def retain(store: Store, first_kept: date, *, dry_run: bool = False) -> dict[str, int]:
+    """Delete every object of a day before `first_kept`; how many, by area. Safe to repeat after a kill.
+
+    With `dry_run` they are only counted.
+    """
     deleted: Counter[str] = Counter()
+    long_ago = datetime.combine(first_kept, time(), UTC)
     for area in PARTITIONED:
+        if not dry_run:
+            store.delete_unfinished(area, long_ago)
         for key in list(store.list(area)):
             day = day_of(key)
             if day is not None and day < first_kept:
-                store.delete(key)
                 deleted[area] += 1
+                if not dry_run:
+                    store.delete(key)
     return {area: deleted[area] for area in PARTITIONED}
