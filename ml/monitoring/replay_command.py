@@ -34,7 +34,7 @@ def _condition(text: str) -> Condition:
 
 
 @click.command(epilog="Example: mlops replay --stack local-dev --dataset 2017 --truth truth.csv")
-@click.option("--stack", required=True, help="The stack whose endpoint is asked, like local-dev.")
+@click.option("--stack", help="The stack whose endpoint is asked; by default the one that MLOPS_RUNTIME describes.")
 @click.option("--dataset", required=True, help="Which of the problem's datasets.")
 @click.option("--rows", type=click.IntRange(1), help="At most so many rows  [default: all]")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many rows a second.")
@@ -61,7 +61,7 @@ def _condition(text: str) -> Condition:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def replay(
-    stack: str,
+    stack: str | None,
     dataset: str,
     rows: int | None,
     rate: float | None,
@@ -86,7 +86,7 @@ def replay(
 
     problem, runtime = load_problem(), Runtime.load(stack)
     if runtime.endpoint_url is None:
-        raise MlopsError(f"{stack} has no endpoint yet. Run `mlops release --stack {stack}`, then `pulumi up`.")
+        raise MlopsError(f"{runtime.stack} has no endpoint yet. Run `mlops release`, then `pulumi up`.")
     frame = traffic(problem, ingest(problem, dataset, Store(runtime.store_uri), root), where, rows, seed)
     how = Replay(name or f"replay-{uuid.uuid4().hex[:8]}", batch, rate)
     with click.progressbar(length=len(frame), label=f"Playing {dataset}", file=sys.stderr) as bar:
