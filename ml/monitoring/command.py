@@ -62,8 +62,10 @@ def monitor(
 @monitor.command("run", epilog="Example: mlops monitor run --stack local-dev --since 2026-01-01")
 @click.option("--stack", help="The stack to look at; by default the one that MLOPS_RUNTIME describes.")
 @click.option("--store", "store_uri", help="Instead of a stack: URI of its object store.")
-@click.option("--since", type=_TIME, help="Beginning of the window, UTC  [default: as the problem says]")
-@click.option("--until", type=_TIME, help="End of the window, UTC, not included  [default: now]")
+@click.option(
+    "--since", type=_TIME, metavar="TIME", help="Beginning of the window, UTC  [default: as the problem says]"
+)
+@click.option("--until", type=_TIME, metavar="TIME", help="End of the window, UTC, not included  [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def run(
     stack: str | None, store_uri: str | None, since: datetime | None, until: datetime | None, as_json: bool
