@@ -230,6 +230,11 @@ class PredictionLogRules(_Frozen):
 
     sensitive: dict[str, SensitiveField]
 
+    @property
+    def coarse(self) -> list[str]:
+        """The features that a logged row doesn't hold as they were: with one of them it can't be scored again."""
+        return sorted(name for name, rule in self.sensitive.items() if rule.logged != "exact")
+
 
 class CanaryLatency(_Frozen):
     """A challenger is too slow past both: milliseconds, and times the champion's, at the same quantile."""

@@ -57,7 +57,7 @@ class Live:
 
 def live_rows(problem: Problem, store: Store, labelled: pl.DataFrame) -> Live:
     """Split what `ml.feedback.labels.joined` gives; InputRefused where the log keeps too little to learn from."""
-    coarse = sorted(name for name, rule in problem.prediction_log.sensitive.items() if rule.logged != "exact")
+    coarse = problem.prediction_log.coarse
     if coarse:
         raise InputRefused(
             f"The prediction log doesn't keep {', '.join(coarse)} as the model sees it, so none can learn from it. "

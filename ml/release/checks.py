@@ -91,6 +91,9 @@ def _shadow(model: ServedModel, problem: Problem, store: Store, replaced: str | 
     gate = problem.gates.shadow
     if replaced in (None, model.release):
         return Check("shadow", "not_measured", "it replaces no other release")
+    if coarse := problem.prediction_log.coarse:
+        note = f"the prediction log does not keep {', '.join(coarse)} as asked, so no request can be asked again"
+        return Check("shadow", "not_measured", note)
     logged = _logged(store, problem, str(replaced), gate)
     if logged.num_rows == 0:
         return Check("shadow", "not_measured", f"no request that {_short(replaced)} answered is logged")

@@ -15,6 +15,7 @@ __all__ = ["predict", "serve"]
 
 TIMEOUT_S: Final = 60.0
 SHOWN_ROWS: Final = 20
+SHOWN_REASONS: Final = 5
 
 
 @click.command(epilog="Example: mlops serve --deployment deployment.json --store file:///var/lib/mlops/store")
@@ -86,12 +87,13 @@ def serve(
 @click.command(epilog="Example: mlops predict --stack local-dev rows.json")
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--stack", required=True, help="The stack whose endpoint is asked, like local-dev.")
+@click.option("--explain", is_flag=True, help="Say why each score is what it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the endpoint's answer as it is.")
-def predict(file: Any, stack: str, as_json: bool) -> None:
+def predict(file: Any, stack: str, explain: bool, as_json: bool) -> None:
     """Ask a stack's endpoint for predictions of the rows in FILE (`-` for standard input).
 
-    FILE holds one row as a JSON object, {"rows": [row, ...]}, or a list of rows. Without it, the endpoint's
-    own example row is sent.
+    FILE holds one row as a JSON object, a list of rows, or {"rows": [row, ...]}, where "subjects": [name, ...]
+    may say whom each row is about. Without FILE, the endpoint's own example row is sent.
     """
     url = Runtime.load(stack).endpoint_url
     if url is None:
@@ -99,7 +101,7 @@ def predict(file: Any, stack: str, as_json: bool) -> None:
             f"The stack {stack} serves nothing yet. Run `mlops release --stack {stack}`, then `pulumi up`."
         )
     body = file.read() if file else _example(url)
-    answer = _ask(f"{url}/predict", body)
+    answer = _ask(f"{url}/predict{'?explain=true' if explain else ''}", body)
     click.echo(json.dumps(answer) if as_json else _readable(answer, None if file else body))
 
 
@@ -147,7 +149,15 @@ def _readable(answer: dict[str, Any], sent: bytes | None) -> str:
     for number, prediction in enumerate(predictions[:SHOWN_ROWS]):
         meaning = answer["outcomes"][str(prediction["decision"])]
         lines.append(f"row {number:<6}score {prediction['score']:.4f} → {prediction['decision']}: {meaning}")
+        lines += [_reason(reason) for reason in prediction.get("reasons", [])[:SHOWN_REASONS]]
     if len(predictions) > SHOWN_ROWS:
         lines.append(f"… and {len(predictions) - SHOWN_ROWS} more rows; --json prints them all.")
     lines.append(f"threshold {answer['threshold']:.4f}")
+    if "base_score" in answer:
+        lines.append(f"base      {answer['base_score']:.4f}, from which every reason moves the score")
     return "\n".join(lines)
+
+
+def _reason(reason: dict[str, Any]) -> str:
+    value = reason.get("meaning", "missing" if reason["value"] is None else reason["value"])
+    return f"          {reason['contribution']:+.4f} {reason['title']}: {value}"

@@ -233,6 +233,7 @@ def test_predict_asks_the_stacks_endpoint(
             return CliRunner().invoke(predict, ["--stack", "local-dev", *arguments], **given)
 
         assert published in ask().stdout
+        assert "from which every reason moves the score" in ask("--explain").stdout
         assert "5 more rows" in ask(str(file)).stdout
         assert json.loads(ask("-", "--json", input=body).stdout)["release"] == published
         refused = ask("-", input=b'{"AGEP": true}').exception
