@@ -7,6 +7,8 @@ UV_VERSION := 0.13.9
 UV_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mlops-reference/uv-$(UV_VERSION)
 UV := $(UV_HOME)/bin/uv
 
+EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
+
 .PHONY: help up down test doctor tour
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,7 +31,7 @@ $(UV):
 
 .venv/.synced: pyproject.toml uv.lock | $(UV)
 	@echo "==> installing Python packages into .venv" >&2
-	@$(UV) sync --quiet --frozen --extra train --extra infra --inexact && touch $@
+	@$(UV) sync --quiet --frozen --inexact $(addprefix --extra ,$(EXTRAS)) && touch $@
 
 .venv/.synced-dev: pyproject.toml uv.lock | $(UV)
 	@echo "==> installing Python packages and the test tools into .venv" >&2
