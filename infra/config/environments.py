@@ -49,7 +49,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             previous="test",
             is_protected=True,
             approvals_required=1,
-            log_retention_days=365,
+            log_retention_days=430,
             probe_interval_s=2,
             first_port=18200,
         ),
