@@ -23,7 +23,8 @@ from ml.training.command import train
 from pipelines._steps import PROJECT, StepFailed, call, environment_exists, run, say
 from pipelines.down import destroy
 
-UP = ["pulumi", "up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs"]
+UP = ["pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs"]
+SLOW_IMPORTS = ("ml.training.train", "ml.release.release", "numba.core.typing")  # the last is most of what shap needs
 
 
 @click.command()
@@ -62,8 +63,8 @@ def _bring_up(stack: str, environment: Mapping[str, str], *, is_new: bool) -> No
         unpin(file)
     if pinned(file) is None:
         # The libraries take seconds to load; the engine waits for servers meanwhile.
-        Thread(target=importlib.import_module, args=("ml.release.release",), daemon=True).start()
-    run([*UP, "--stack", stack], environment)
+        Thread(target=lambda: [importlib.import_module(name) for name in SLOW_IMPORTS], daemon=True).start()
+    run([*UP, "--refresh", "--stack", stack], environment)
     if pinned(file) is None:
         call(train, "--stack", stack, "--root", str(PROJECT))
         call(release, "--stack", stack)
