@@ -24,7 +24,11 @@ from pipelines._steps import PROJECT, StepFailed, call, environment_exists, run,
 from pipelines.down import destroy
 
 UP = ["pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs"]
-SLOW_IMPORTS = ("ml.training.train", "ml.release.release", "numba.core.typing")  # the last is most of what shap needs
+# First what the tracking server doesn't import itself: two processes would compile the same modules at the same time.
+SLOW_IMPORTS = (
+    *("scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "matplotlib.figure", "numba.core.typing"),
+    *("ml.training.train", "ml.release.release"),
+)
 
 
 @click.command()
