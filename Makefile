@@ -27,7 +27,8 @@ doctor: .venv/.synced ## What a run depends on, and where the engine came from
 
 $(UV):
 	@echo "==> uv $(UV_VERSION), once" >&2
-	@python3 -m venv $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet uv==$(UV_VERSION)
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target $(UV_HOME) uv==$(UV_VERSION) \
+		|| (python3 -m venv --clear $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet uv==$(UV_VERSION)) # no pip of its own
 
 .venv/.synced: pyproject.toml uv.lock | $(UV)
 	@echo "==> installing Python packages into .venv" >&2
