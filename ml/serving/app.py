@@ -6,18 +6,17 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import msgspec
 
 from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
+from ml.serving.call import Call
 from ml.serving.deployment import admin_token
 from ml.serving.host import ModelHost, Serving
 from ml.serving.http import (
@@ -35,13 +34,14 @@ from ml.serving.log import LogSettings, PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.openapi import docs_page, openapi
 from ml.serving.predict import Predictor
+from ml.serving.protocols import native
+from ml.serving.protocols.route import Request, Route, Routes
 from ml.serving.schema import RequestRefused
 from ml.store import Store
 
 __all__ = ["ModelServer", "Settings"]
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-JSON_TYPE: Final = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
 ROUTE_OTHER: Final = "other"
 EXPLAINED: Final = "?explain=true"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -85,8 +85,7 @@ class ModelServer:
         self._threads = ThreadPoolExecutor(settings.scoring_threads, thread_name_prefix="score")
         # Explaining takes a hundred times as long as scoring, which must not wait for it.
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        self._routes: dict[str, dict[str, Callable[[Scope, Receive, str], Awaitable[Response]]]] = {
-            "/predict": {"POST": self._predict},
+        own = {
             "/health": {"GET": self._health},
             "/ready": {"GET": self._ready},
             "/metrics": {"GET": self._prometheus},
@@ -94,6 +93,9 @@ class ModelServer:
             "/openapi.json": {"GET": self._openapi},
             "/admin/reload": {"POST": self._reload},
         }
+        self._routes = Routes(
+            [*native.routes(self), *(Route(path, methods, native.refusal) for path, methods in own.items())]
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -122,43 +124,47 @@ class ModelServer:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request_id = _request_id(scope)
-        path = _route(scope) if scope["path"] in self._routes else ROUTE_OTHER
+        route, parameters = self._routes.find(scope["path"])
+        refuse = route.refuse if route else native.refusal
         try:
-            response = await self._dispatch(scope, receive, request_id)
+            response = await self._dispatch(route, Request(scope, receive, request_id, parameters))
         except RequestRefused as refused:
-            response = _refusal(refused, request_id)
+            response = refuse(refused, request_id)
         except Exception:
             log.exception("Request %s failed", request_id)
-            response = _refusal(RequestRefused(500, "The server failed; its log names this request id."), request_id)
+            response = refuse(RequestRefused(500, "The server failed; its log names this request id."), request_id)
         response.headers.setdefault("X-Request-ID", request_id)
         await send_response(send, response, with_body=scope["method"] != "HEAD")
-        self._metrics.observe_request(path, response.status, time.perf_counter() - started)
+        self._metrics.observe_request(_label(route, scope), response.status, time.perf_counter() - started)
 
-    async def _dispatch(self, scope: Scope, receive: Receive, request_id: str) -> Response:
-        methods = self._routes.get(scope["path"])
-        if methods is None:
-            raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes)}.")
-        handler = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
+    async def _dispatch(self, route: Route | None, request: Request) -> Response:
+        if route is None:
+            raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes.paths)}.")
+        method = request.scope["method"]
+        handler = route.methods.get("GET" if method == "HEAD" else method)
         if handler is None:
-            allowed = ", ".join(methods)
-            return json_response(
-                405, {"request_id": request_id, "error": f"{scope['path']} answers {allowed} only."}, Allow=allowed
-            )
-        return await handler(scope, receive, request_id)
+            allowed = ", ".join(route.methods)
+            response = route.refuse(RequestRefused(405, f"{route.path} answers {allowed} only."), request.id)
+            response.headers["Allow"] = allowed
+            return response
+        return await handler(request)
 
-    async def _predict(self, scope: Scope, receive: Receive, request_id: str) -> Response:
-        _require_json(scope)
-        body = await read_body(scope, receive, self._settings.maximum_body_bytes, self._settings.body_timeout_s)
+    async def body(self, request: Request) -> bytes:
+        """See Service."""
+        settings = self._settings
+        return await read_body(request.scope, request.receive, settings.maximum_body_bytes, settings.body_timeout_s)
+
+    async def answer(self, call: Call, request_id: str) -> Response:
+        """See Service."""
         # In a thread, so that a large batch doesn't hold up /health and small requests.
-        explain = _asks_to_explain(scope)
-        work = partial(self._predictor.answer, body, request_id, explain=explain)
-        threads = self._explaining if explain else self._threads
-        return Response(200, await asyncio.get_running_loop().run_in_executor(threads, work))
+        work = partial(self._predictor.answer, call, request_id)
+        threads = self._explaining if call.explain else self._threads
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
-    async def _health(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+    async def _health(self, _request: Request) -> Response:
         return json_response(200, {"status": "alive"})
 
-    async def _ready(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+    async def _ready(self, _request: Request) -> Response:
         host, serving = self.host, self.host.serving
         model = serving.champion if serving else None
         state: dict[str, Any] = {
@@ -172,17 +178,17 @@ class ModelServer:
         }
         return json_response(200 if model else 503, state)
 
-    async def _prometheus(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+    async def _prometheus(self, _request: Request) -> Response:
         return Response(200, self._metrics.text(), METRICS_TYPE)
 
-    async def _openapi(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+    async def _openapi(self, _request: Request) -> Response:
         return json_response(200, openapi(self.host.current, self._settings.maximum_rows))
 
-    async def _docs(self, _scope: Scope, _receive: Receive, _request_id: str) -> Response:
+    async def _docs(self, _request: Request) -> Response:
         return docs_page()
 
-    async def _reload(self, scope: Scope, _receive: Receive, request_id: str) -> Response:
-        given = header(scope, b"authorization") or ""
+    async def _reload(self, request: Request) -> Response:
+        given = header(request.scope, b"authorization") or ""
         if not secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
             raise RequestRefused(401, "Reloading takes the token that stands beside the deployment file.")
         try:
@@ -190,7 +196,7 @@ class ModelServer:
         except MlopsError as error:
             raise RequestRefused(409, str(error)) from error
         state = {"release": serving.champion.release, "challenger": _challenger_state(serving)}
-        return json_response(200, {"request_id": request_id, **state})
+        return json_response(200, {"request_id": request.id, **state})
 
 
 def _request_id(scope: Scope) -> str:
@@ -198,17 +204,11 @@ def _request_id(scope: Scope) -> str:
     return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _asks_to_explain(scope: Scope) -> bool:
-    """What the query says of `explain`: true or false, and nothing else."""
-    given = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True).get("explain", ["false"])
-    if len(given) != 1 or given[0] not in ("true", "false"):
-        raise RequestRefused(422, f"explain is {given[0][:60]!r}: it must be true or false.")
-    return given[0] == "true"
-
-
-def _route(scope: Scope) -> str:
+def _label(route: Route | None, scope: Scope) -> str:
     """The path as metrics count it: explained requests take so much longer that they are a route of their own."""
-    return f"{scope['path']}{EXPLAINED}" if scope.get("query_string") == EXPLAINED[1:].encode() else scope["path"]
+    if route is None:
+        return ROUTE_OTHER
+    return f"{route.path}{EXPLAINED}" if scope.get("query_string") == EXPLAINED[1:].encode() else route.path
 
 
 def _challenger_state(serving: Serving) -> dict[str, Any] | None:
@@ -218,18 +218,3 @@ def _challenger_state(serving: Serving) -> dict[str, Any] | None:
     state = {**msgspec.to_builtins(serving.deployment.challenger), "state": serving.challenger_state}
     why = serving.returned
     return state | ({"cause": why.cause, "reason": why.reason, "at": why.at.isoformat()} if why else {})
-
-
-def _require_json(scope: Scope) -> None:
-    given = header(scope, b"content-type") or ""
-    if not JSON_TYPE.fullmatch(given.strip()):
-        raise RequestRefused(415, f"The content type is {given[:100]!r}. Send application/json in UTF-8.")
-    if header(scope, b"content-encoding") not in (None, "identity"):
-        raise RequestRefused(415, "The body is compressed. Send it as it is.")
-
-
-def _refusal(refused: RequestRefused, request_id: str) -> Response:
-    body: dict[str, Any] = {"request_id": request_id, "error": refused.message}
-    if refused.mistakes:
-        body["mistakes"] = msgspec.to_builtins(refused.mistakes)
-    return json_response(refused.status, body, **({"WWW_Authenticate": "Bearer"} if refused.status == 401 else {}))

@@ -15,6 +15,7 @@ from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.serving.explain import EXPLANATION_FILE, Explained, Explainer, Explanation, Reason
 from ml.serving.schema import RequestReader, RequestRefused, Rows
 from ml.serving.scorer import Scorer, load_scorer
+from ml.serving.tables import TableReader
 
 __all__ = ["MAXIMUM_EXPLAINED_ROWS", "Answer", "Prediction", "Scored", "ScoringFailed", "ServedModel"]
 
@@ -77,6 +78,7 @@ class ServedModel:
         self._explainer: Explainer | None = None
         self._explainer_lock = threading.Lock()
         self._reader = RequestReader(schema, maximum_rows)
+        self.tables = TableReader(schema.features, self._reader.dtype, maximum_rows)
         self._encoder = msgspec.json.Encoder()
 
     @classmethod
@@ -94,9 +96,12 @@ class ServedModel:
             ) from error
         return model
 
-    def score(self, body: bytes) -> Scored:
-        """Score a request; RequestRefused for a body that does not fit, ScoringFailed for a model that fails."""
-        rows = self._reader.read(body)
+    def read(self, body: bytes) -> Rows:
+        """The rows of a native request; RequestRefused for a body that does not fit."""
+        return self._reader.read(body)
+
+    def score(self, rows: Rows) -> Scored:
+        """Score rows that were read; ScoringFailed for a model that fails."""
         scores = self._scorer.score(rows.matrix)
         if scores.shape != (len(rows.matrix),) or not np.all((scores >= 0) & (scores <= 1)):
             raise ScoringFailed("The model gave a score that is no probability.")
@@ -133,7 +138,7 @@ class ServedModel:
 
     def answer(self, body: bytes, request_id: str) -> tuple[bytes, np.ndarray, np.ndarray]:
         """The JSON of an Answer, the scores and the decisions; RequestRefused for a body that does not fit."""
-        scored = self.score(body)
+        scored = self.score(self.read(body))
         return self.encode(scored, request_id), scored.scores, scored.decisions
 
     def _loaded_explainer(self) -> Explainer:

@@ -7,8 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from ml.serving.call import Call
 from ml.serving.explain import Explained
 from ml.serving.host import Challenger, ModelHost, Serving
+from ml.serving.http import Response
 from ml.serving.log import Logged, PredictionLog, Role
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import Scored, ServedModel
@@ -29,7 +31,7 @@ def is_for_challenger(request_id: str, weight: float) -> bool:
 
 
 class Predictor:
-    """Turns a request's bytes into an answer's; safe to use from threads."""
+    """Answers calls, of whatever protocol; safe to use from threads."""
 
     def __init__(self, host: ModelHost, prediction_log: PredictionLog, metrics: ServerMetrics) -> None:
         self._host = host
@@ -38,51 +40,49 @@ class Predictor:
         self._shadow = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._shadow_room = threading.BoundedSemaphore(SHADOW_QUEUE)
 
-    def answer(self, body: bytes, request_id: str, *, explain: bool = False) -> bytes:
-        """The JSON of an Answer; RequestRefused for a request that does not fit, and before a release serves."""
+    def answer(self, call: Call, request_id: str) -> Response:
+        """Answer in the call's protocol; RequestRefused for rows that do not fit, and before a release serves."""
         serving = self._host.serving
         if serving is None:
             raise RequestRefused(503, self._host.error or "The release is still being loaded. Try again in a moment.")
         challenger = serving.challenger
         if challenger is None or not is_for_challenger(request_id, challenger.stated.weight):
-            return self._by_champion(serving, body, request_id, explain)
+            return self._by_champion(serving, call, request_id)
         if challenger.stated.mode == "canary":
-            return self._by_canary(serving, challenger, body, request_id, explain)
-        answer = self._by_champion(serving, body, request_id, explain)
-        self._cast_shadow(challenger, body, request_id)
+            return self._by_canary(serving, challenger, call, request_id)
+        answer = self._by_champion(serving, call, request_id)
+        self._cast_shadow(challenger, call, request_id)
         return answer
 
     def close(self) -> None:
         """Let the shadow finish what it was given."""
         self._shadow.shutdown()
 
-    def _by_champion(self, serving: Serving, body: bytes, request_id: str, explain: bool) -> bytes:
-        scored = self._scored(serving.champion, serving.challenger, "champion", body)
-        return self._answered(serving.champion, "champion", scored, request_id, explain)
+    def _by_champion(self, serving: Serving, call: Call, request_id: str) -> Response:
+        scored = self._scored(serving.champion, serving.challenger, "champion", call)
+        return self._answered(serving.champion, "champion", scored, call, request_id)
 
-    def _by_canary(
-        self, serving: Serving, challenger: Challenger, body: bytes, request_id: str, explain: bool
-    ) -> bytes:
+    def _by_canary(self, serving: Serving, challenger: Challenger, call: Call, request_id: str) -> Response:
         """The challenger's answer, or the champion's when the challenger fails on what the champion can answer."""
         try:
-            scored = self._scored(challenger.model, challenger, "challenger", body)
-            answer = self._answered(challenger.model, "challenger", scored, request_id, explain)
+            scored = self._scored(challenger.model, challenger, "challenger", call)
+            answer = self._answered(challenger.model, "challenger", scored, call, request_id)
         except Exception as error:
-            answer = self._by_champion(serving, body, request_id, explain)  # refuses what is the caller's mistake
+            answer = self._by_champion(serving, call, request_id)  # refuses what is the caller's mistake
             self._failed(challenger, request_id, error)
             return answer
         self._metrics.observe_challenger(challenger.stated, "answered")
         return answer
 
-    def _cast_shadow(self, challenger: Challenger, body: bytes, request_id: str) -> None:
+    def _cast_shadow(self, challenger: Challenger, call: Call, request_id: str) -> None:
         if self._shadow_room.acquire(blocking=False):
-            self._shadow.submit(self._by_shadow, challenger, body, request_id)
+            self._shadow.submit(self._by_shadow, challenger, call, request_id)
         else:
             self._metrics.observe_challenger(challenger.stated, "skipped")
 
-    def _by_shadow(self, challenger: Challenger, body: bytes, request_id: str) -> None:
+    def _by_shadow(self, challenger: Challenger, call: Call, request_id: str) -> None:
         try:
-            scored = self._scored(challenger.model, challenger, "challenger", body)
+            scored = self._scored(challenger.model, challenger, "challenger", call)
             self._keep(challenger.model, "shadow", scored, request_id, None)
             self._metrics.observe_challenger(challenger.stated, "answered")
         except Exception as error:
@@ -90,9 +90,9 @@ class Predictor:
         finally:
             self._shadow_room.release()
 
-    def _scored(self, model: ServedModel, challenger: Challenger | None, side: Side, body: bytes) -> Scored:
+    def _scored(self, model: ServedModel, challenger: Challenger | None, side: Side, call: Call) -> Scored:
         started = time.perf_counter()
-        scored = model.score(body)
+        scored = model.score(call.read(model))
         if challenger is not None:
             challenger.watch.answered(side, scored.scores, time.perf_counter() - started)
             self._judge(challenger)
@@ -108,9 +108,9 @@ class Predictor:
         if challenger.watch.breach is not None:
             self._host.take_back(challenger, challenger.watch.breach)
 
-    def _answered(self, model: ServedModel, role: Role, scored: Scored, request_id: str, explain: bool) -> bytes:
-        explained = model.explain(scored) if explain else None
-        answer = model.encode(scored, request_id, explained)
+    def _answered(self, model: ServedModel, role: Role, scored: Scored, call: Call, request_id: str) -> Response:
+        explained = model.explain(scored) if call.explain else None
+        answer = call.write(model, scored, request_id, explained)
         self._metrics.observe_predictions(model.release, scored.scores, scored.decisions)
         self._keep(model, role, scored, request_id, explained)
         return answer

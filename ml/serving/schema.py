@@ -1,6 +1,8 @@
 """Check requests against a release's schema: at C speed when they are right, with every mistake named when not."""
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
@@ -10,7 +12,18 @@ import numpy as np
 from ml.problem import Categorical, Feature
 from ml.release.schema import BundleSchema
 
-__all__ = ["MAXIMUM_SUBJECT", "Mistake", "RequestReader", "RequestRefused", "Rows"]
+__all__ = [
+    "MAXIMUM_SUBJECT",
+    "Mistake",
+    "RequestReader",
+    "RequestRefused",
+    "Rows",
+    "decoded",
+    "expected",
+    "misfit",
+    "mistakes_of",
+    "shown",
+]
 
 MAXIMUM_MISTAKES: Final = 20
 MAXIMUM_SUBJECT: Final = 80  # characters: normalised, they are still a name that ml.subjects takes
@@ -94,25 +107,10 @@ class RequestReader:
         """Find out what is wrong with a body that was not accepted."""
         if not body.strip():
             raise RequestRefused(400, "The body is empty. Send a row as a JSON object; /docs shows one.")
-        try:
-            value = msgspec.json.decode(body)
-        except UnicodeDecodeError as error:
-            raise RequestRefused(400, f"The body is not UTF-8: byte {error.start}.") from error
-        except msgspec.DecodeError as error:
-            raise RequestRefused(400, f"The body is not JSON: {error}. NaN and Infinity are not JSON.") from error
-        except RecursionError as error:
-            raise RequestRefused(400, "The body is nested too deeply.") from error
+        value = decoded(body)
         rows = self._rows_of(value)
         self._check_count(len(rows))
-        found = (mistake for number, row in enumerate(rows) for mistake in self._mistakes(number, row))
-        mistakes = tuple(islice(found, MAXIMUM_MISTAKES))
-        if not mistakes:  # the last of two equal keys is right, the first was not
-            raise RequestRefused(422, "The request does not fit the model: a row names a column twice.")
-        first = mistakes[0]
-        place = f"row {first.row}" + (f", column {first.column}" if first.column else "")
-        others = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-        message = f"The request does not fit the model: {place}: expected {first.expected}, got {first.got}{others}."
-        raise RequestRefused(422, message, mistakes)
+        raise misfit(mistakes_of(self._features, rows, _fits))
 
     def _rows_of(self, value: object) -> list[object]:
         if isinstance(value, list):
@@ -137,19 +135,54 @@ class RequestReader:
                 413, f"The request holds {rows} rows; at most {self._maximum_rows} are answered at once."
             )
 
-    def _mistakes(self, number: int, row: object) -> Iterator[Mistake]:
+
+def decoded(data: bytes) -> Any:
+    """Any JSON; RequestRefused for what is none."""
+    try:
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.ValidationError:  # a number that no float holds: it is named with its row and column
+            return json.loads(data, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise RequestRefused(400, f"The body is not UTF-8: byte {error.start}.") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RequestRefused(400, f"The body is not JSON: {error}. NaN and Infinity are not JSON.") from error
+    except RecursionError as error:
+        raise RequestRefused(400, "The body is nested too deeply.") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}")
+
+
+def misfit(found: Iterator[Mistake]) -> RequestRefused:
+    """The refusal that names these mistakes, up to 20."""
+    mistakes = tuple(islice(found, MAXIMUM_MISTAKES))
+    if not mistakes:  # the last of two equal keys is right, the first was not
+        return RequestRefused(422, "The request does not fit the model: a row names a column twice.")
+    first = mistakes[0]
+    place = f"row {first.row}" + (f", column {first.column}" if first.column else "")
+    others = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    message = f"The request does not fit the model: {place}: expected {first.expected}, got {first.got}{others}."
+    return RequestRefused(422, message, mistakes)
+
+
+def mistakes_of(
+    features: tuple[Feature, ...], rows: Iterable[object], fits: Callable[[Feature, object], bool]
+) -> Iterator[Mistake]:
+    """What is wrong with rows that should be JSON objects, column to a value that `fits`."""
+    names = sorted(feature.name for feature in features)
+    for number, row in enumerate(rows):
         if not isinstance(row, dict):
-            yield Mistake(number, "a JSON object, column to value", _shown(row))
-            return
-        for feature in self._features:
+            yield Mistake(number, "a JSON object, column to value", shown(row))
+            continue
+        for feature in features:
             if feature.name not in row:
-                yield Mistake(number, _expected(feature), "nothing: the column is missing", feature.name)
-            elif not _fits(feature, row[feature.name]):
-                yield Mistake(number, _expected(feature), _shown(row[feature.name]), feature.name)
-        for name in sorted(row.keys() - self._names):
-            yield Mistake(
-                number, f"one of the columns {', '.join(sorted(self._names))}", "an unknown column", _cut(name)
-            )
+                yield Mistake(number, expected(feature), "nothing: the column is missing", feature.name)
+            elif not fits(feature, row[feature.name]):
+                yield Mistake(number, expected(feature), shown(row[feature.name]), feature.name)
+        for name in sorted(row.keys() - set(names)):
+            yield Mistake(number, f"one of the columns {', '.join(names)}", "an unknown column", _cut(name))
 
 
 def _check_subjects(subjects: object, rows: int) -> None:
@@ -185,16 +218,20 @@ def _fits(feature: Feature, value: object) -> bool:
     return value in feature.codes if isinstance(feature, Categorical) else feature.minimum <= value <= feature.maximum
 
 
-def _expected(feature: Feature) -> str:
+def expected(feature: Feature) -> str:
+    """What a value of the feature must be, in words."""
     null = " or null" if feature.nullable else ""
     if isinstance(feature, Categorical):
         return f"one of the codes {', '.join(map(str, feature.codes))}{null}"
     return f"an integer from {feature.minimum} to {feature.maximum}{null}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value that was sent, as a refusal repeats it."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return _cut(msgspec.json.encode(value).decode())
 
 

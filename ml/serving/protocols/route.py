@@ -1,0 +1,101 @@
+"""Which path belongs to which protocol, and what a protocol is given of a request and of the server."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from ml.serving.call import Call
+from ml.serving.host import ModelHost
+from ml.serving.http import Receive, Response, Scope, header
+from ml.serving.schema import RequestRefused
+
+__all__ = ["JSON", "Handler", "Refuse", "Request", "Route", "Routes", "Service", "media_type", "require_type"]
+
+JSON: Final = "application/json"
+PARAMETER: Final = re.compile(r"\{(\w+)\}")
+UTF_8: Final = re.compile(r"\s*charset\s*=\s*\"?utf-?8\"?\s*", re.IGNORECASE)
+
+
+class Request(NamedTuple):
+    """A request before its body was read; `parameters` are the parts of its path that vary."""
+
+    scope: Scope
+    receive: Receive
+    id: str
+    parameters: Mapping[str, str]
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Refuse = Callable[[RequestRefused, str], Response]
+
+
+class Service(Protocol):
+    """What a protocol needs of the server."""
+
+    @property
+    def host(self) -> ModelHost:
+        """Which models serve."""
+        ...
+
+    async def body(self, request: Request) -> bytes:
+        """The whole body; RequestRefused past its limits."""
+        ...
+
+    async def answer(self, call: Call, request_id: str) -> Response:
+        """Score, log and answer; RequestRefused for rows that do not fit, and before a release serves."""
+        ...
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path, its handlers by method, and the shape in which its protocol refuses; `{name}` stands for one part."""
+
+    path: str
+    methods: Mapping[str, Handler]
+    refuse: Refuse
+    pattern: re.Pattern[str] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = PARAMETER.sub(r"(?P<\1>[^/:]+)", self.path)
+        object.__setattr__(self, "pattern", re.compile(parts) if parts != self.path else None)
+
+
+class Routes:
+    """The routing table: plain paths by one look-up, the others in their order."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._plain = {route.path: route for route in routes if route.pattern is None}
+        self._patterns = [route for route in routes if route.pattern is not None]
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path, as its route states it."""
+        return [*self._plain, *(route.path for route in self._patterns)]
+
+    def find(self, path: str) -> tuple[Route | None, Mapping[str, str]]:
+        """The route of a path, and what its parameters are."""
+        if route := self._plain.get(path):
+            return route, {}
+        for route in self._patterns:
+            if route.pattern and (found := route.pattern.fullmatch(path)):
+                return route, found.groupdict()
+        return None, {}
+
+
+def media_type(scope: Scope, default: str) -> str:
+    """The body's content type without parameters; RequestRefused for what is not in UTF-8, or is compressed."""
+    given = header(scope, b"content-type") or default
+    kind, *parameters = given.split(";")
+    if not all(UTF_8.fullmatch(parameter) for parameter in parameters if parameter.strip()):
+        raise RequestRefused(415, f"The content type is {given[:100]!r}. Send text in UTF-8.")
+    if header(scope, b"content-encoding") not in (None, "identity"):
+        raise RequestRefused(415, "The body is compressed. Send it as it is.")
+    return kind.strip().lower()
+
+
+def require_type(scope: Scope, *, default: str = "") -> None:
+    """RequestRefused unless the body is JSON in UTF-8."""
+    if media_type(scope, default) != JSON:
+        given = header(scope, b"content-type") or ""
+        raise RequestRefused(415, f"The content type is {given[:100]!r}. Send application/json in UTF-8.")
