@@ -26,12 +26,13 @@ def down(stack: str, yes: bool) -> None:
     """
     try:
         environment = engine_environment(install(say))
-        if environment_exists(stack, environment):
+        is_there = environment_exists(stack, environment)
+        if is_there:
             destroy(stack, environment)
         else:
             say(f"there is no stack {stack}")
         folder = StackConfig.read(stack, stack_file(stack, PROJECT)).local_root(PROJECT)
-        if folder.exists() and (yes or _agrees(folder)):
+        if (yes and is_there) or (folder.exists() and (yes or _agrees(folder))):
             _forget(stack, folder, environment)
     except (StepFailed, EngineMissing) as error:
         raise click.ClickException(str(error)) from error
@@ -50,7 +51,8 @@ def _agrees(folder: Path) -> bool:
 
 
 def _forget(stack: str, folder: Path, environment: Mapping[str, str]) -> None:
-    shutil.rmtree(folder)
+    if folder.exists():  # a first `up` that was refused leaves none
+        shutil.rmtree(folder)
     if environment_exists(stack, environment):
         run(["pulumi", "stack", "rm", "--yes", "--preserve-config", stack], environment)
     file = stack_file(stack, PROJECT)

@@ -27,14 +27,12 @@ class Finding:
     remedy: str = ""
 
 
-@click.command()
+@click.command(epilog="Example: mlops doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of findings for a script.")
 def doctor(as_json: bool) -> None:
-    """Show what a run depends on and where the engine came from.
+    """Show what a run depends on, and the engine's source.
 
     Exit code 1 when something that is needed is missing.
-
-    Example: mlops doctor --json
     """
     findings = [_python(), _engine(), _state(), _tool("git", needed=True), _tool("prometheus", needed=False)]
     if as_json:
@@ -48,13 +46,10 @@ def doctor(as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(epilog='Example: eval "$(.venv/bin/mlops env)" && pulumi up --stack local-dev')
 @click.option("--install", "must_install", is_flag=True, help="Get the engine first where it isn't here yet.")
 def env(must_install: bool) -> None:
-    """Print the shell variables with which `pulumi` works by hand in this checkout.
-
-    Example: eval "$(.venv/bin/mlops env)" && pulumi up --stack local-dev
-    """
+    """Print the shell variables that `pulumi` needs here."""
     try:
         engine = install(lambda line: click.echo(line, err=True)) if must_install else find()
     except EngineMissing as error:

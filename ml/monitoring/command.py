@@ -110,14 +110,18 @@ def _utc(time: datetime | None) -> datetime | None:
 
 def _as_text(report: "Report", page: str) -> str:
     found, window = report.champion, report.window
-    verdicts = {n: click.style("alert", fg="red") if alert else "ok   " for n, alert in found.alerts.items()}
+    sections = {name: getattr(found, name) for name in found.alerts}
+    verdicts = {
+        name: click.style(f"{'alert':<11}", fg="red") if s.alert else f"{'ok' if s.judged else 'not judged':<11}"
+        for name, s in sections.items()
+    }
     return "\n".join(
         [
             f"{found.model} version {found.version}, {found.release}",
             f"{window.since:%Y-%m-%d %H:%M:%S} to {window.until:%Y-%m-%d %H:%M:%S} UTC: "
             f"{found.rows:,} predictions, {found.labels:,} with a label",
             "",
-            *(f"{name:<12} {verdict}  {getattr(found, name).summary}" for name, verdict in verdicts.items()),
+            *(f"{name:<12} {verdict}  {sections[name].summary}" for name, verdict in verdicts.items()),
             "",
             f"Report       {page}",
         ]

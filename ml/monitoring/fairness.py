@@ -58,7 +58,8 @@ def judge_fairness(rows: pl.DataFrame, labelled: pl.DataFrame, problem: Problem,
         ]
         differences += [_difference(column, rate, limit, counted, problem) for rate, limit in attribute.limits.items()]
     unfair = [difference for difference in differences if difference.alert]
-    return Fairness(bool(unfair), _summary(unfair, differences, problem), tuple(groups), tuple(differences))
+    judged = any(difference.value is not None for difference in differences)
+    return Fairness(bool(unfair), _summary(unfair, differences, problem), tuple(groups), tuple(differences), judged)
 
 
 def _count(rows: pl.DataFrame, labelled: pl.DataFrame, problem: Problem, attribute: Protected) -> list[_Counted]:

@@ -8,15 +8,18 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from ml.errors import MlopsError
 from ml.store import Store
 
-__all__ = ["LATEST", "LATEST_METRICS", "PREFIX", "Latest", "Outline", "read_latest"]
+__all__ = ["LATEST", "LATEST_METRICS", "PREFIX", "Latest", "Outline", "Section", "read_latest"]
 
 PREFIX: Final = "monitoring"
 LATEST: Final = f"{PREFIX}/latest.json"
 LATEST_METRICS: Final = f"{PREFIX}/latest.prom"
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """One check: whether it alerts, whether there was enough to judge by, and why."""
+
     alert: bool
+    judged: bool
     summary: str
 
 
@@ -31,13 +34,13 @@ class Outline(BaseModel):
     release: str
     rows: int
     labels: int
-    quality: _Section
-    drift: _Section
-    performance: _Section
-    fairness: _Section
+    quality: Section
+    drift: Section
+    performance: Section
+    fairness: Section
 
     @property
-    def sections(self) -> dict[str, _Section]:
+    def sections(self) -> dict[str, Section]:
         """The checks by name, in the report's order."""
         return {
             "Data quality": self.quality,

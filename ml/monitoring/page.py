@@ -42,6 +42,7 @@ def render(report: Report, problem: Problem, figures: Figures) -> str:
         champion=champion,
         figures=figures,
         alerting=alerting,
+        judged=sum(getattr(champion, name).judged for name in champion.alerts),
         drifted=_by_severity(champion.drift.features, figures.distributions),
         strips={name: _strip(metric) for name, metric in champion.performance.metrics.items()},
         limits=problem.monitoring.drift.model_dump(),

@@ -28,7 +28,8 @@ def judge_performance(rows: pl.DataFrame, labelled: pl.DataFrame, problem: Probl
         real.name: _judge(at_release.get(real.name), real, guess, problem)
         for real, guess in zip(realised, estimated, strict=True)
     }
-    return Performance(any(m.alert for m in metrics.values()), _summary(metrics), labelled.height, metrics)
+    judged = any(metric.basis for metric in metrics.values())
+    return Performance(any(m.alert for m in metrics.values()), _summary(metrics), labelled.height, metrics, judged)
 
 
 def _judge(

@@ -5,7 +5,8 @@
     monitoring/latest.json     the newest Report
     monitoring/latest.prom     its figures as Prometheus reads them
 
-Every section says whether it alerts, and in one sentence (`summary`) why or why not.
+Every section says whether it alerts, whether there was enough to judge by (`judged`), and in one sentence (`summary`)
+why or why not.
 """
 
 from datetime import UTC, datetime
@@ -73,6 +74,7 @@ class Quality(msgspec.Struct, frozen=True):
     volume: Volume
     columns: dict[str, ColumnQuality]
     not_logged: tuple[str, ...]
+    judged: bool = True
 
 
 class FeatureDrift(msgspec.Struct, frozen=True):
@@ -88,6 +90,7 @@ class Drift(msgspec.Struct, frozen=True):
     alert: bool
     summary: str
     features: dict[str, FeatureDrift]
+    judged: bool
 
 
 class MetricResult(msgspec.Struct, frozen=True):
@@ -113,6 +116,7 @@ class Performance(msgspec.Struct, frozen=True):
     summary: str
     labelled: int
     metrics: dict[str, MetricResult]
+    judged: bool
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -148,6 +152,7 @@ class Fairness(msgspec.Struct, frozen=True):
     summary: str
     groups: tuple[Group, ...]
     differences: tuple[Difference, ...]
+    judged: bool
 
 
 class ReleaseFindings(msgspec.Struct, frozen=True):

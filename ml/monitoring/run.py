@@ -86,7 +86,8 @@ def _drift(live: Profile, reference: Profile, problem: Problem) -> Drift:
     for name in reference.columns:
         mine = {result.statistic: result for result in results if result.feature == name}
         features[name] = FeatureDrift(any(result.alert for result in mine.values()), dict(mine))
-    return Drift(any(f.alert for f in features.values()), _summary(results, live.rows, problem), features)
+    judged = live.rows >= thresholds.minimum_rows
+    return Drift(any(f.alert for f in features.values()), _summary(results, live.rows, problem), features, judged)
 
 
 def _summary(results: tuple[DriftResult, ...], rows: int, problem: Problem) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ml.monitoring.latest import Latest
+from ml.monitoring.latest import Latest, Section
 from ml.monitoring.schedule import Schedule
 from ml.serving.http import Receive, Response, Scope, Send, json_response, run_lifespan, send_response
 from ml.serving.metrics import PREDICTIONS
@@ -212,13 +212,18 @@ def _checks(latest: Latest | None, failure: str | None) -> str:
     if latest is None:
         return f"<p>{NOTHING_REPORTED}</p>{failed}"
     found = latest.outline
-    verdicts = {True: "▲ alert", False: "✓ ok"}
     rows = "".join(
-        f"<tr><th>{name}</th><td><b>{verdicts[check.alert]}</b></td><td>{escape(check.summary)}</td></tr>"
+        f"<tr><th>{name}</th><td><b>{_verdict(check)}</b></td><td>{escape(check.summary)}</td></tr>"
         for name, check in found.sections.items()
     )
     when = f"{found.rows:,} predictions, {found.labels:,} labels, at {found.at:%Y-%m-%d %H:%M:%S} UTC"
     return f'<p>{when}. <a href="report">The whole report</a></p><table>{rows}</table>{failed}'
+
+
+def _verdict(check: Section) -> str:
+    if check.alert:
+        return "▲ alert"
+    return "✓ ok" if check.judged else "not judged"
 
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-# Set before mlflow is imported: by default it reports its use to its makers, and prints to standard output.
+# Set before mlflow is imported: by default it reports its use to its makers, prints to standard output, and draws a
+# bar for every few files.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient

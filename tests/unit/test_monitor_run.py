@@ -43,6 +43,16 @@ def test_traffic_like_the_reference_does_not_drift(store: Store, problem: Proble
     assert report.champion.drift.features.keys() == {*problem.feature_names, "score"}
 
 
+def test_what_too_few_rows_can_not_show_is_not_called_in_order(store: Store, problem: Problem, published: str) -> None:
+    log_predictions(store, problem, published, resampled(store, published, 3))
+    champion = run(store, problem).champion
+    assert [getattr(champion, name).judged for name in champion.alerts] == [True, False, False, False]
+    latest = read_latest(store)
+    assert latest is not None
+    assert b"1 of 4 checks is judged and in order" in latest.page
+    assert latest.page.count(b"not judged") > 2
+
+
 def test_a_shifted_population_drifts_in_what_was_shifted(store: Store, problem: Problem, published: str) -> None:
     log_predictions(store, problem, published, resampled(store, published, 400, where=YOUNG))
     report = run(store, problem)
