@@ -1,0 +1,101 @@
+"""What exists in a simulated account: one file a stack, kept between runs; what a preview plans lies over it."""
+
+import fcntl
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+__all__ = ["Account", "Thing"]
+
+
+class Thing(msgspec.Struct):
+    """One resource that exists, or is planned."""
+
+    type: str
+    id: str
+    urn: str
+    region: str
+    account: str  # its number
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    seed: str  # generated ids are derived from it
+    secrets: list[str] = []  # the names of properties of which only a hash is kept
+
+    def get(self, name: str) -> Any:
+        """An output or input; `id` is the id."""
+        return self.id if name == "id" else self.outputs.get(name, self.inputs.get(name))
+
+    @property
+    def label(self) -> str:
+        """How a sentence calls it."""
+        return f"{self.type} {self.urn.rpartition('::')[2]!r}"
+
+
+class Account:
+    """The things of one stack. `planned` are those of a preview: they are seen by it and never kept."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.planned: dict[str, Thing] = {}
+        self._things: dict[str, Thing] = {}
+        self._read_at: tuple[int, int] | None = None
+
+    def things(self) -> list[Thing]:
+        """All that exists and is planned."""
+        return [*(self._current() | self.planned).values()]
+
+    def of_type(self, type_: str) -> Iterator[Thing]:
+        """All of one type."""
+        return (thing for thing in self.things() if thing.type == type_)
+
+    def find(self, type_: str, identifier: str, region: str) -> Thing | None:
+        """The thing with this id."""
+        return self._current().get(_key(type_, identifier, region))
+
+    def put(self, thing: Thing) -> None:
+        """Create or change it."""
+        with self._changing() as things:
+            things[_key(thing.type, thing.id, thing.region)] = thing
+
+    def plan(self, thing: Thing) -> None:
+        """Let the preview see it."""
+        self.planned[_key(thing.type, thing.id, thing.region)] = thing
+
+    def remove(self, thing: Thing) -> None:
+        """Delete it; nothing happens when it is gone already."""
+        with self._changing() as things:
+            things.pop(_key(thing.type, thing.id, thing.region), None)
+
+    @contextmanager
+    def _changing(self) -> Generator[dict[str, Thing]]:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the command line may change things while an engine runs
+            things = self._current()
+            yield things
+            temporary = self.file.with_suffix(".new")
+            temporary.write_bytes(json.dumps([msgspec.to_builtins(t) for t in things.values()], indent=1).encode())
+            temporary.replace(self.file)
+            self._read_at = self._stamp()
+
+    def _current(self) -> dict[str, Thing]:
+        if (stamp := self._stamp()) != self._read_at:
+            listed = msgspec.json.decode(self.file.read_bytes(), type=list[Thing]) if stamp else []
+            self._things = {_key(thing.type, thing.id, thing.region): thing for thing in listed}
+            self._read_at = stamp
+        return self._things
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self.file.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+
+def _key(type_: str, identifier: str, region: str) -> str:
+    return f"{type_} {region} {identifier}"

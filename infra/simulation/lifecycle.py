@@ -1,0 +1,231 @@
+"""What happens to one resource: it is checked, compared, created, read, changed and deleted in the account."""
+
+import hashlib
+import secrets as random
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.simulation.account import Account, Thing
+from infra.simulation.demands import demand_problems
+from infra.simulation.paths import changes, without_indices
+from infra.simulation.rules import Rule, rule_for
+from infra.simulation.schema import Problem, ResourceSchema, Type, problems, resource_schema
+from infra.simulation.settings import Settings
+from infra.simulation.state import reasons_to_keep, state_problems
+from infra.simulation.templates import expand
+from infra.simulation.wire import UNKNOWN
+from infra.simulation.world import World
+
+__all__ = ["Difference", "Operation", "Refused"]
+
+Properties = dict[str, Any]
+SECRET_HASH = "sha256-of-secret:"  # noqa: S105 # a mark, not a secret
+
+
+class Refused(Exception):
+    """The simulated cloud says no; the message says to what and why."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a change of inputs means: each place with its kind, and which of them need a new resource."""
+
+    changes: dict[str, str] = field(default_factory=dict[str, str])
+    forcing: list[str] = field(default_factory=list[str])
+    delete_first: bool = False
+
+    @property
+    def replaces(self) -> list[str]:
+        """The top-level properties that need a new resource."""
+        return list(dict.fromkeys(without_indices(path).partition(".")[0] for path in self.forcing))
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One resource of one run."""
+
+    world: World
+    settings: Settings
+    account: Account
+    stack: str
+    urn: str
+    rule: Rule
+    schema: ResourceSchema
+    preview: bool
+
+    @classmethod
+    def of(
+        cls, world: World, settings: Settings, token: str, urn: str, stack_and_run: tuple[str, str], *, preview: bool
+    ) -> "Operation":
+        """Refused when the SDK has no such type or nobody has written a rule for it."""
+        schema, rule = resource_schema(token), rule_for(token)
+        package, module, _ = token.split(":")
+        if schema is None:
+            raise Refused(f"no installed SDK has a resource type {token}")
+        if rule is None:
+            raise Refused(
+                f"the simulated cloud has no rule for {token}, so it can't say what the real one would do. Write one "
+                f"in infra/simulation/rules/{package.replace('-', '_')}/{module.partition('/')[0]}.yaml"
+            )
+        return cls(world, settings, world.account(*stack_and_run), stack_and_run[0], urn, rule, schema, preview)
+
+    @property
+    def name(self) -> str:
+        """The logical name."""
+        return self.urn.rpartition("::")[2]
+
+    def check(self, old: Properties, new: Properties, seed: bytes) -> tuple[Properties, list[Problem]]:
+        """The inputs, with a name where the cloud makes one up, and everything that is wrong with them."""
+        for name, longest in self.rule.autoname.items():
+            if new.get(name) is None and new.get(f"{name}Prefix") is None:
+                suffix = hashlib.sha256(seed or random.token_bytes(8)).hexdigest()[:7]
+                new = new | {name: old.get(name) or f"{self.name[: longest - 8]}-{suffix}"}
+        found = list(problems(new, Type("object", properties=self.schema.inputs)))
+        region = new.get("region")
+        if isinstance(region, str) and self.settings.rules.regions and region not in self.settings.rules.regions:
+            found.append(Problem("region", f"{region!r} is not a region that the simulation knows"))
+        if not found:  # what a service says of its names makes no sense for what has the wrong type
+            found = list(demand_problems(self.rule, new))
+        return new, found
+
+    def diff(self, old: Properties, new: Properties, state: Properties, ignored: set[str]) -> Difference:
+        """Compare inputs; a place that can't be changed in place needs a new resource."""
+        changed = {path: kind for path, kind in changes(old, new) if path.partition(".")[0] not in ignored}
+        if "tagsAll" in state and self._all_tags(new) != state["tagsAll"] and "tags" not in changed:
+            changed["tags"] = "updated"  # the provider's default tags are others
+        forcing = [path for path in changed if self._needs_new(path)]
+        keeps_name = any(old.get(name) == new.get(name) for name in self.rule.unique)
+        return Difference(changed, forcing, delete_first=bool(forcing) and keeps_name)
+
+    def create(self, inputs: Properties, secrets: frozenset[str]) -> tuple[str, Properties]:
+        """The new thing's id and outputs; a preview knows neither."""
+        if not self.preview:
+            self.world.faults.strike("create", self.schema.token, self.name)
+        with self.world.lock:
+            thing = self._thing(inputs, random.token_hex(16), secrets)
+            self._demand_room(thing)
+            if self.preview:
+                self.account.plan(thing)
+                return "", dict.fromkeys(self._computed(inputs), UNKNOWN) | inputs
+            self.account.put(_masked(thing))
+        self.world.faults.strike("create", self.schema.token, self.name, "after")
+        return thing.id, inputs | thing.outputs
+
+    def read(self, identifier: str, state: Properties, inputs: Properties) -> tuple[Properties, Properties] | None:
+        """The inputs and outputs as they are now; None when it is gone."""
+        self.world.faults.strike("read", self.schema.token, self.name)
+        thing = self._find(identifier, state)
+        if thing is None:
+            return None
+        now = {key: _unmasked(key, value, state | inputs) for key, value in (thing.inputs).items()}
+        outputs = {key: _unmasked(key, value, state) for key, value in thing.outputs.items()}
+        return now, now | outputs
+
+    def update(self, identifier: str, state: Properties, new: Properties, secrets: frozenset[str]) -> Properties:
+        """Change it in place: its new outputs."""
+        if not self.preview:
+            self.world.faults.strike("update", self.schema.token, self.name)
+        with self.world.lock:
+            before = self._find(identifier, state)
+            if before is None:
+                raise Refused(f"{self.name}: {self.schema.token} {identifier!r} doesn't exist any more; run a refresh")
+            thing = self._thing(new, before.seed, secrets)
+            self._demand_room(thing)
+            if self.preview:
+                self.account.plan(thing)
+            else:
+                self.account.put(_masked(thing))
+        return new | thing.outputs
+
+    def delete(self, identifier: str, state: Properties) -> None:
+        """End it; Refused while something else uses it. Nothing happens when it is gone already."""
+        self.world.faults.strike("delete", self.schema.token, self.name)
+        with self.world.lock:
+            thing = self._find(identifier, state)
+            if thing is None:
+                return
+            if users := reasons_to_keep(thing, self.account, rule_for):
+                used = ", ".join(user.label for user in users[:5])
+                raise Refused(f"{thing.label} ({thing.id}) can't be deleted: it is used by {used}")
+            self.account.remove(thing)
+        self.world.faults.strike("delete", self.schema.token, self.name, "after")
+
+    def _thing(self, inputs: Properties, seed: str, secrets: frozenset[str]) -> Thing:
+        region = str(inputs.get("region") or self.settings.region)
+        values: Properties = dict(self.settings.values) | inputs | {"region": region, "tagsAll": self._all_tags(inputs)}
+        common = {key: each for key, each in self.settings.rules.outputs.items() if key in self.schema.outputs}
+        templates = {"id": self.rule.id} | common | self.rule.outputs
+
+        def value_of(name: str) -> Any:
+            if values.get(name) is None and name in templates:
+                values[name] = expand(templates[name], value_of, f"{seed}.{name}")
+            return values.get(name)
+
+        identifier = value_of("id")
+        outputs = {name: value_of(name) for name in templates if name != "id"}
+        return Thing(
+            type=self.schema.token,
+            id=identifier if isinstance(identifier, str) and identifier else self.urn,
+            urn=self.urn,
+            region=region,
+            account=str(values.get("account", "")),
+            inputs=inputs,
+            outputs={name: value for name, value in outputs.items() if value is not None},
+            seed=seed,
+            secrets=sorted(secrets),
+        )
+
+    def _all_tags(self, inputs: Properties) -> Any:
+        tags = inputs.get("tags") or {}
+        return tags if tags is UNKNOWN else dict(self.settings.default_tags) | tags
+
+    def _computed(self, inputs: Properties) -> list[str]:
+        filled = self.rule.outputs.keys() | self.settings.rules.outputs.keys()
+        return [name for name in self.schema.outputs if name not in self.schema.inputs or name in filled]
+
+    def _needs_new(self, path: str) -> bool:
+        plain = without_indices(path)
+        top = plain.partition(".")[0]
+        if self.rule.replaces == "all":
+            return top not in (*self.rule.updates, "tags", "tagsAll")
+        documented = top in self.schema.inputs and self.schema.inputs[top].replaces
+        listed = any(plain == each or plain.startswith(f"{each}.") for each in (*self.rule.replaces, "region"))
+        return listed or documented
+
+    def _demand_room(self, thing: Thing) -> None:
+        world = self.world.elsewhere(self.stack)
+        if found := list(state_problems(self.rule, thing, self.account, world)):
+            sentences = "; ".join(f"{problem.path} {problem.reason}" for problem in found)
+            raise Refused(f"{thing.type} {self.name!r}: {sentences}")
+
+    def _find(self, identifier: str, state: Properties) -> Thing | None:
+        region = str(state.get("region") or self.settings.region)
+        return self.account.find(self.schema.token, identifier, region)
+
+
+def _masked(thing: Thing) -> Thing:
+    """The thing as it may be written to disk: of secrets only a hash."""
+
+    def mask(properties: Properties) -> Properties:
+        return {key: _hash(value) if key in thing.secrets else value for key, value in properties.items()}
+
+    return Thing(
+        thing.type,
+        thing.id,
+        thing.urn,
+        thing.region,
+        thing.account,
+        mask(thing.inputs),
+        mask(thing.outputs),
+        thing.seed,
+        thing.secrets,
+    )
+
+
+def _unmasked(key: str, value: Any, known: Properties) -> Any:
+    """A secret as the engine knows it, when that is still the one that is there."""
+    return known[key] if key in known and value == _hash(known[key]) else value
+
+
+def _hash(value: Any) -> str:
+    return SECRET_HASH + hashlib.sha256(repr(value).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""Paths into properties: `vpcConfig.subnetIds[]` finds every element, `rules[2].status` is one place."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["changes", "texts", "values_at", "without_indices"]
+
+
+def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any]]:
+    """The places and values that the path leads to; nothing where there is none."""
+    if path == "":
+        if value is not None:
+            yield found, value
+        return
+    head, _, rest = path.partition(".")
+    name, brackets, _ = head.partition("[")
+    here = value.get(name) if isinstance(value, dict) else None
+    prefix = f"{found}.{name}" if found else name
+    if brackets and isinstance(here, list):
+        for index, element in enumerate(here):
+            yield from values_at(element, rest, f"{prefix}[{index}]")
+    elif not brackets:
+        yield from values_at(here, rest, prefix)
+
+
+def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in the properties, with its place."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from texts(each, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from texts(each, f"{path}[{index}]")
+
+
+def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The places that differ, each `added`, `deleted` or `updated`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            if not key.startswith("__"):
+                yield from changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from changes(before, after, f"{path}[{index}]")
+    elif old != new:
+        yield path, "added" if old is None else "deleted" if new is None else "updated"
+
+
+def without_indices(path: str) -> str:
+    """`rules[2].status` → `rules.status`."""
+    return re.sub(r"\[\d*\]", "", path)

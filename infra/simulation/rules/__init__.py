@@ -1,0 +1,126 @@
+"""What services demand beyond their SDK's types: data, one file a service, read into these classes."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import yaml
+
+__all__ = ["Api", "Lookup", "Need", "Package", "Rule", "Text", "all_rules", "package_rules", "rule_for"]
+
+HERE = Path(__file__).parent
+T = TypeVar("T")
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a text property must look like, and the sentence for one that doesn't."""
+
+    why: str
+    pattern: str = ".*"
+    forbids: str | None = None
+
+
+class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another resource that must be there first: its property `same` equals `here` of this one."""
+
+    type: str
+    same: str
+    why: str
+    here: str | None = None  # the same name where none is given
+
+
+class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The operations of the service's published contract; members have the properties' names unless `members` says."""
+
+    service: str
+    create: str
+    members: dict[str, str | None] = {}
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One resource type."""
+
+    id: str  # a template, like all outputs
+    outputs: dict[str, Any] = {}
+    unset: list[str] = []  # outputs that stay empty here
+    autoname: dict[str, int] = {}  # property → longest name that is made up where none is given
+    unique: dict[str, Literal["region", "account", "world"]] = {}  # template → where no other may have the same
+    texts: dict[str, Text] = {}
+    ranges: dict[str, tuple[int, int]] = {}
+    values: dict[str, list[Any]] = {}  # the only ones allowed
+    cidrs: dict[str, tuple[int, int]] = {}  # path of an IPv4 block → its shortest and longest prefix
+    zones: list[str] = []  # paths of availability zones
+    replaces: list[str] | Literal["all"] = []
+    updates: list[str] = []  # with `replaces: all`, what can be changed all the same
+    exactly_one: list[list[str]] = []
+    at_most_one: list[list[str]] = []
+    at_least_one: list[list[str]] = []
+    refers: dict[str, str] = {}  # path of a property → type (or `type.output`) of what must be there
+    needs: list[Need] = []
+    holds: list[str] = []  # those of them that keep what they refer to from being deleted
+    documents: dict[str, Literal["identity", "resource", "trust", "json"]] = {}
+    inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
+    apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
+    api: Api | None = None
+
+
+class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One function: a template for each result, or the type whose instance is looked up by the same properties."""
+
+    returns: dict[str, Any] = {}
+    finds: str | None = None
+    by: list[str] = []
+
+
+class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for a whole cloud."""
+
+    settings: dict[str, str] = {}  # provider configuration → the value where none is set
+    required_settings: list[str] = []
+    outputs: dict[str, Any] = {}  # of every type that has such an output
+    identifiers: list[str] = []  # a text that looks like one of these must be the id of something
+    arn: str | None = None  # a text that looks like this must be the ARN of something; has the groups named below
+    public_arns: list[str] = []  # except these: the provider's own things
+    regions: dict[str, list[str]] = {}  # region → its zones
+    functions: dict[str, Lookup] = {}
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    types: dict[str, Rule]
+
+
+@cache
+def package_rules(package: str) -> Package:
+    """The rules of a whole cloud; empty ones where nobody has written any."""
+    file = HERE / package.replace("-", "_") / "package.yaml"
+    return _read(file, Package) if file.exists() else Package()
+
+
+def rule_for(token: str) -> Rule | None:
+    """The rule of a resource type `aws:s3/bucket:Bucket`; None when nobody has written one."""
+    package, module, _ = token.split(":")
+    return _service_rules(package, module.partition("/")[0]).get(token)
+
+
+def all_rules() -> dict[str, Rule]:
+    """Every rule there is, by resource type."""
+    files = [file for file in sorted(HERE.glob("*/*.yaml")) if file.stem != "package"]
+    found = [_service_rules(file.parent.name.replace("_", "-"), file.stem) for file in files]
+    return {token: rule for rules in found for token, rule in rules.items()}
+
+
+@cache
+def _service_rules(package: str, service: str) -> dict[str, Rule]:
+    file = HERE / package.replace("-", "_") / f"{service}.yaml"
+    if not file.exists():
+        return {}
+    return {f"{package}:{short}": rule for short, rule in _read(file, _File).types.items()}
+
+
+def _read(file: Path, type_: type[T]) -> T:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return msgspec.convert(yaml.load(file.read_bytes(), Loader=loader), type=type_)  # noqa: S506 # a safe loader
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise ValueError(f"{file}: {error}") from error

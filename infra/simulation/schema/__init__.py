@@ -1,0 +1,18 @@
+"""What the installed SDKs say of each resource type and function, read from their sources."""
+
+from infra.simulation.schema.cache import function_schema, resource_schema
+from infra.simulation.schema.packages import installed_packages, version_of
+from infra.simulation.schema.types import FunctionSchema, Problem, Property, ResourceSchema, Type, problems
+
+__all__ = [
+    "FunctionSchema",
+    "Problem",
+    "Property",
+    "ResourceSchema",
+    "Type",
+    "function_schema",
+    "installed_packages",
+    "problems",
+    "resource_schema",
+    "version_of",
+]

@@ -1,0 +1,67 @@
+"""Schemas kept on disk, per version of their SDK: reading a type from the sources takes tens of milliseconds."""
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from infra.simulation.schema import source
+from infra.simulation.schema.packages import class_file, folder_of, function_file, version_of
+from infra.simulation.schema.types import FunctionSchema, ResourceSchema
+
+__all__ = ["cache_folder", "function_schema", "resource_schema"]
+
+FORMAT = "1"  # raise it when what is derived from the same sources changes
+
+
+@cache
+def resource_schema(token: str) -> ResourceSchema | None:
+    """The schema of a resource type; None when no installed SDK has it."""
+    if (file := _cached_file(token)) is None:
+        return None
+    if file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=ResourceSchema)
+    located = class_file(token)
+    if located is None:
+        return None
+    schema = source.read_resource(token, *located)
+    _keep(file, msgspec.json.encode(schema))
+    return schema
+
+
+@cache
+def function_schema(token: str) -> FunctionSchema | None:
+    """The schema of a function; None when no installed SDK has it."""
+    if (file := _cached_file(token)) is None:
+        return None
+    if file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=FunctionSchema)
+    located = function_file(token)
+    if located is None:
+        return None
+    schema = source.read_function(token, located)
+    _keep(file, msgspec.json.encode(schema))
+    return schema
+
+
+def cache_folder() -> Path:
+    """The user's folder for what is derived from installed packages; can be deleted at any time."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "mlops-reference" / "simulation" / f"{FORMAT}-py{sys.version_info.minor}"
+
+
+def _cached_file(token: str) -> Path | None:
+    package = token.partition(":")[0]
+    if folder_of(package) is None:
+        return None
+    return cache_folder() / f"{package}-{version_of(package)}" / f"{token.replace(':', '.').replace('/', '.')}.json"
+
+
+def _keep(file: Path, content: bytes) -> None:
+    """Write it at once or not at all: several programs may do this at the same time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(file)

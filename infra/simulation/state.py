@@ -1,0 +1,125 @@
+"""What a resource demands of the account it goes into: free names, things that it refers to, room in its network."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from infra.simulation.account import Account, Thing
+from infra.simulation.iam import principal_arns
+from infra.simulation.network import network_problems
+from infra.simulation.paths import texts, values_at
+from infra.simulation.rules import Rule, package_rules
+from infra.simulation.schema import Problem
+from infra.simulation.wire import contains_unknown, is_unknown
+
+__all__ = ["reasons_to_keep", "referenced", "state_problems"]
+
+IDENTIFYING = ("id", "arn", "name")
+
+
+def state_problems(rule: Rule, thing: Thing, account: Account, world: list[Thing]) -> Iterator[Problem]:
+    """What the service would refuse at creation or change; `world` are the things of other accounts."""
+    others = [each for each in account.things() if each.urn != thing.urn]
+    yield from _taken(rule, thing, others, world)
+    yield from _missing(rule, thing, others)
+    yield from _needed(rule, thing, others)
+    yield from _principals(rule, thing, others)
+    documents = {re.sub(r"\[\]", "", path) for path in rule.documents}
+    for path, text in texts(thing.inputs):
+        if re.split(r"[.\[]", path)[0] not in documents:
+            yield from _shaped(path, text, thing, others, world)
+    yield from network_problems(rule, thing, others)
+
+
+def referenced(target: str, value: str, things: list[Thing]) -> Thing | None:
+    """The thing that `value` names; the target is `<type>`, `<type>.<output>`, or several with `|` between them."""
+    for alternative in target.split("|"):
+        type_, _, output = alternative.partition(".")
+        names = [output] if output else IDENTIFYING
+        for thing in things:
+            if thing.type.partition(":")[2] == type_ and value in [thing.get(name) for name in names]:
+                return thing
+    return None
+
+
+def reasons_to_keep(thing: Thing, account: Account, rule_of: Callable[[str], Rule | None]) -> list[Thing]:
+    """The things that are in the way of deleting this one."""
+    found: list[Thing] = []
+    for other in account.things():
+        if other.urn == thing.urn or not (others_rule := rule_of(other.type)):
+            continue
+        for path in others_rule.holds:
+            target = others_rule.refers[path]
+            values = [value for _, value in values_at(other.inputs, path) if isinstance(value, str)]
+            if any(referenced(target, value, [thing]) for value in values):
+                found.append(other)
+    return found
+
+
+def _taken(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
+    for name, scope in rule.unique.items():
+        value = thing.get(name)
+        if value is None or is_unknown(value):
+            continue
+        for other in [*others, *(world if scope == "world" else [])]:
+            same_place = scope != "region" or other.region == thing.region
+            if other.type == thing.type and other.get(name) == value and same_place:
+                where = {"region": f"in {thing.region}", "account": "in this account", "world": "in the world"}[scope]
+                yield Problem(name, f"{value!r} is taken: there is {other.label} {where} already")
+                break
+
+
+def _missing(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    for path, target in rule.refers.items():
+        for place, value in values_at(thing.inputs, path):
+            if isinstance(value, str) and not _is_elsewhere(value, thing) and not referenced(target, value, others):
+                types = " or ".join(each.partition(".")[0] for each in target.split("|"))
+                yield Problem(place, f"refers to {value!r}, but there is no such {types} in this account")
+
+
+def _needed(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    for need in rule.needs:
+        value = thing.get(need.here or need.same)
+        there = any(each.type.endswith(f":{need.type}") and each.get(need.same) == value for each in others)
+        if isinstance(value, str) and not there:
+            yield Problem(need.here or need.same, f"{need.why}: there is no {need.type} for {value!r}")
+
+
+def _principals(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    """IAM looks up every user and role of this account that a document trusts."""
+    for path, kind in rule.documents.items():
+        for place, text in values_at(thing.inputs, path):
+            if kind not in ("trust", "resource") or contains_unknown(text):
+                continue
+            for arn in principal_arns(json.loads(text) if isinstance(text, str) else text):
+                arns = [known for each in (*others, thing) for known in _arns(each)]
+                if not _is_elsewhere(arn, thing) and "*" not in arn and arn not in arns:
+                    yield Problem(place, f"has the principal {arn!r}, and nothing in this account has that ARN")
+
+
+def _is_elsewhere(value: str, thing: Thing) -> bool:
+    """Whether it is an ARN of another account, or of the provider's own."""
+    rules = package_rules(thing.type.partition(":")[0])
+    if not value.startswith("arn:"):
+        return False
+    account = value.split(":")[4] if value.count(":") >= 5 else ""
+    return (account not in ("", thing.account)) or any(re.fullmatch(each, value) for each in rules.public_arns)
+
+
+def _shaped(path: str, text: str, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
+    """A text with the shape of an id or an ARN must be that of something."""
+    rules = package_rules(thing.type.partition(":")[0])
+    if any(re.fullmatch(pattern, text) for pattern in rules.identifiers):
+        known = {each.id for each in others} | {v for each in others for v in each.outputs.values() if v == text}
+        if text not in known:
+            yield Problem(path, f"refers to {text!r}, and nothing in this account has that id")
+    elif rules.arn and re.fullmatch(rules.arn, text) and "*" not in text and not _is_elsewhere(text, thing):
+        arns = [arn for each in (*others, *world, thing) for arn in _arns(each)]
+        if not any(text == arn or text.startswith((f"{arn}:", f"{arn}/")) for arn in arns):
+            yield Problem(path, f"refers to {text!r}, and nothing in this account has that ARN")
+
+
+def _arns(thing: Thing) -> list[str]:
+    return [v for k, v in thing.outputs.items() if k.lower().endswith("arn") and isinstance(v, str)] + (
+        [thing.id] if thing.id.startswith("arn:") else []
+    )

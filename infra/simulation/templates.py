@@ -1,0 +1,53 @@
+"""Texts with holes, as the rules write computed outputs: `arn:{partition}:sns:{region}:{account}:{name}`."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from infra.simulation.wire import UNKNOWN, is_unknown
+
+__all__ = ["expand"]
+
+HOLE = re.compile(r"(?<!\$)\{(?P<name>[A-Za-z_][\w.]*)(?::(?P<length>\d+))?(?:\|(?P<filter>\w+))?\}")
+FILTERS: dict[str, Callable[[str], str]] = {
+    "without_scheme": lambda text: text.partition("://")[2],
+    "with_slash": lambda text: text if text.startswith("/") else f"/{text}",
+}
+ALPHABETS = {"hex": "0123456789abcdef", "HEX": "0123456789ABCDEF", "ALNUM": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"}
+
+
+def expand(template: Any, value_of: Callable[[str], Any], seed: str) -> Any:
+    """The template with its holes filled; a template that is one hole keeps the value's type.
+
+    `{hex:17}`, `{HEX:16}`, `{ALNUM:17}` and `{uuid}` are made up from the seed. What isn't known yet stays unknown, and
+    a text with a hole that has no value is no text.
+    """
+    if isinstance(template, list):
+        return [expand(each, value_of, f"{seed}[{index}]") for index, each in enumerate(template)]
+    if isinstance(template, dict):
+        return {key: expand(each, value_of, f"{seed}.{key}") for key, each in template.items()}
+    if not isinstance(template, str):
+        return template
+    values = [_value(match, value_of, seed) for match in HOLE.finditer(template)]
+    if any(is_unknown(value) for value in values):
+        return UNKNOWN
+    if len(values) == 1 and HOLE.fullmatch(template):
+        return values[0]
+    if any(value is None for value in values):
+        return None
+    filled = iter(values)
+    return HOLE.sub(lambda _: str(next(filled)), template)
+
+
+def _value(match: re.Match[str], value_of: Callable[[str], Any], seed: str) -> Any:
+    name, length = match["name"], match["length"]
+    if name == "uuid":
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, seed))
+    if length and name in ALPHABETS:
+        alphabet = ALPHABETS[name]
+        digest = hashlib.shake_256(seed.encode()).digest(int(length))
+        return "".join(alphabet[byte % len(alphabet)] for byte in digest)
+    value = value_of(name)
+    return FILTERS[match["filter"]](value) if match["filter"] and isinstance(value, str) else value

@@ -1,0 +1,49 @@
+"""The rules are data: every path in them must exist in the installed SDK, and every output be accounted for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.simulation.rules import Rule, all_rules
+from infra.simulation.schema import Type, resource_schema
+
+RULES = all_rules()
+
+
+@pytest.mark.parametrize("token", RULES, ids=str)
+def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) -> None:
+    schema = resource_schema(token)
+    assert schema, f"no installed SDK has {token}"
+    rule = RULES[token]
+    for path in _paths(rule):
+        _walk(path, Type("object", properties=schema.inputs))
+    known = {*schema.inputs, *schema.outputs}
+    assert not rule.outputs.keys() - known
+    computed = {name for name in schema.outputs if name not in schema.inputs} - {"tagsAll", "region"}
+    assert computed == {*rule.unset, *(rule.outputs.keys() & computed)}
+    assert set(rule.holds) <= rule.refers.keys()
+
+
+@pytest.mark.parametrize("token", RULES, ids=str)
+def test_what_is_referred_to_and_needed_has_a_rule(token: str) -> None:
+    package = token.partition(":")[0]
+    targets = {each.partition(".")[0] for target in RULES[token].refers.values() for each in target.split("|")}
+    for type_ in targets | {need.type for need in RULES[token].needs}:
+        assert f"{package}:{type_}" in RULES
+
+
+def _paths(rule: Rule) -> Iterator[str]:
+    yield from (*rule.autoname, *rule.texts, *rule.ranges, *rule.values, *rule.cidrs, *rule.zones, *rule.refers)
+    yield from (*rule.documents, *rule.inside, *rule.apart, *rule.updates)
+    yield from () if rule.replaces == "all" else rule.replaces
+    yield from (name for names in rule.exactly_one + rule.at_most_one + rule.at_least_one for name in names)
+
+
+def _walk(path: str, type_: Type) -> None:
+    for part in path.split("."):
+        name = part.removesuffix("[]")
+        assert name in type_.properties, f"{path}: there is no {name}"
+        type_ = type_.properties[name].type
+        if part.endswith("[]"):
+            assert type_.kind == "list", f"{path}: {name} is no list"
+            type_ = type_.of[0]
