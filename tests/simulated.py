@@ -29,6 +29,10 @@ class Cloud:
         stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=run))
         self.configure({"region": "eu-central-1"})
 
+    def on(self, stack: str) -> "Cloud":
+        """The same provider, on another stack."""
+        return Cloud(self.stub, self.package, stack, f"run-{stack}")
+
     def configure(self, config: dict[str, Any]) -> None:
         checked = self.stub.CheckConfig(
             provider_pb2.CheckRequest(urn=self.urn("pulumi:providers:aws", "default"), news=encode(config))
@@ -47,8 +51,15 @@ class Cloud:
         _raise(checked.failures)
         return decode(checked.inputs)
 
-    def create(self, type_: str, name: str, preview: bool = False, **inputs: Any) -> dict[str, Any]:
+    def create(self, type_: str, name: str, /, **inputs: Any) -> dict[str, Any]:
         """Check and create: the outputs, with the id."""
+        return self._create(type_, name, inputs, preview=False)
+
+    def plan(self, type_: str, name: str, /, **inputs: Any) -> dict[str, Any]:
+        """The same in a preview."""
+        return self._create(type_, name, inputs, preview=True)
+
+    def _create(self, type_: str, name: str, inputs: dict[str, Any], *, preview: bool) -> dict[str, Any]:
         request = provider_pb2.CreateRequest(
             urn=self.urn(f"{self.package}:{type_}", name),
             properties=encode(self.check(type_, name, inputs)),
@@ -61,7 +72,7 @@ class Cloud:
         urn = self.urn(f"{self.package}:{type_}", name)
         return self.stub.Diff(provider_pb2.DiffRequest(urn=urn, old_inputs=encode(old), news=encode(new)))
 
-    def update(self, type_: str, name: str, identifier: str, **inputs: Any) -> dict[str, Any]:
+    def update(self, type_: str, name: str, identifier: str, /, **inputs: Any) -> dict[str, Any]:
         urn = self.urn(f"{self.package}:{type_}", name)
         news = encode(self.check(type_, name, inputs))
         updated = self._call(self.stub.Update, provider_pb2.UpdateRequest(urn=urn, id=identifier, news=news))
@@ -76,7 +87,7 @@ class Cloud:
         urn = self.urn(f"{self.package}:{type_}", name)
         self._call(self.stub.Delete, provider_pb2.DeleteRequest(urn=urn, id=identifier))
 
-    def invoke(self, function: str, **arguments: Any) -> dict[str, Any]:
+    def invoke(self, function: str, /, **arguments: Any) -> dict[str, Any]:
         token = f"{self.package}:{function}"
         answer = self._call(self.stub.Invoke, provider_pb2.InvokeRequest(tok=token, args=encode(arguments)))
         _raise(answer.failures)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.simulation.account import Account, Thing
+from infra.simulation.api import contract_of, contract_problems
 from infra.simulation.demands import demand_problems
 from infra.simulation.paths import changes, without_indices
 from infra.simulation.rules import Rule, rule_for
@@ -86,6 +87,8 @@ class Operation:
             found.append(Problem("region", f"{region!r} is not a region that the simulation knows"))
         if not found:  # what a service says of its names makes no sense for what has the wrong type
             found = list(demand_problems(self.rule, new))
+            if self.rule.api and (contract := contract_of(self.schema.token)):
+                found += contract_problems(new, contract, f"{self.rule.api.service}:{self.rule.api.create}")
         return new, found
 
     def diff(self, old: Properties, new: Properties, state: Properties, ignored: set[str]) -> Difference:

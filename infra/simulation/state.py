@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from infra.simulation.account import Account, Thing
 from infra.simulation.iam import principal_arns
+from infra.simulation.managed import managed_policy_problem
 from infra.simulation.network import network_problems
 from infra.simulation.paths import texts, values_at
 from infra.simulation.rules import Rule, package_rules
@@ -109,6 +110,8 @@ def _is_elsewhere(value: str, thing: Thing) -> bool:
 def _shaped(path: str, text: str, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
     """A text with the shape of an id or an ARN must be that of something."""
     rules = package_rules(thing.type.partition(":")[0])
+    if reason := managed_policy_problem(text):
+        yield Problem(path, reason)
     if any(re.fullmatch(pattern, text) for pattern in rules.identifiers):
         known = {each.id for each in others} | {v for each in others for v in each.outputs.values() if v == text}
         if text not in known:

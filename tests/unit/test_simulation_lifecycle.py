@@ -26,16 +26,16 @@ def test_a_created_thing_has_the_outputs_of_its_service(aws: Cloud) -> None:
 
 
 def test_a_preview_keeps_nothing_and_knows_no_computed_output(aws: Cloud) -> None:
-    planned = aws.create(BUCKET, "store", preview=True, bucket="mlops-store")
+    planned = aws.plan(BUCKET, "store", bucket="mlops-store")
     assert planned["arn"] is UNKNOWN
     assert planned["bucket"] == "mlops-store"
     assert aws.read(BUCKET, "store", "mlops-store") is None
 
 
 def test_a_preview_sees_what_it_has_planned(aws: Cloud) -> None:
-    aws.create(BUCKET, "store", preview=True, bucket="mlops-store")
+    aws.plan(BUCKET, "store", bucket="mlops-store")
     with pytest.raises(Refused, match="taken"):
-        aws.create(BUCKET, "other", preview=True, bucket="mlops-store")
+        aws.plan(BUCKET, "other", bucket="mlops-store")
 
 
 def test_what_exists_stays_between_runs(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service: str
     create: str
     members: dict[str, str | None] = {}
+    supplied: list[str] = []  # required members that the provider fills where the program doesn't
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """What the installed SDKs say of each resource type and function, read from their sources."""
 
-from infra.simulation.schema.cache import function_schema, resource_schema
+from infra.simulation.schema.cache import cache_folder, function_schema, resource_schema
 from infra.simulation.schema.packages import installed_packages, version_of
 from infra.simulation.schema.types import FunctionSchema, Problem, Property, ResourceSchema, Type, problems
 
@@ -10,6 +10,7 @@ __all__ = [
     "Property",
     "ResourceSchema",
     "Type",
+    "cache_folder",
     "function_schema",
     "installed_packages",
     "problems",
