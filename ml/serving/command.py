@@ -10,6 +10,7 @@ import click
 
 from ml.errors import InputRefused, MlopsError
 from ml.runtime import Runtime
+from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options
 
 __all__ = ["predict", "serve"]
 
@@ -18,7 +19,10 @@ SHOWN_ROWS: Final = 20
 SHOWN_REASONS: Final = 5
 
 
-@click.command(epilog="Example: mlops serve --deployment deployment.json --store file:///var/lib/mlops/store")
+@click.command(
+    epilog="Example: mlops serve --deployment deployment.json --store file:///var/lib/mlops/store",
+    context_settings={"auto_envvar_prefix": ENVIRONMENT},
+)
 @click.option(
     "--deployment",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -35,14 +39,7 @@ SHOWN_REASONS: Final = 5
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
-@click.option("--maximum-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Rows in one request.")
-@click.option(
-    "--maximum-body-bytes",
-    default=4 * 1024 * 1024,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Size of one request.",
-)
+@limit_options
 @click.option(
     "--flush-interval-s",
     default=1.0,
@@ -63,10 +60,9 @@ def serve(
     cache: Path | None,
     host: str,
     port: int,
-    maximum_rows: int,
-    maximum_body_bytes: int,
     flush_interval_s: float,
     rotate_interval_s: float,
+    **limits: Any,
 ) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
     from ml.serving.app import ModelServer, Settings
@@ -76,12 +72,13 @@ def serve(
         deployment=deployment.absolute(),
         store_uri=store_uri,
         cache=(cache or deployment.absolute().parent / "releases").absolute(),
-        maximum_rows=maximum_rows,
-        maximum_body_bytes=maximum_body_bytes,
+        maximum_rows=limits["maximum_rows"],
+        maximum_body_bytes=limits["maximum_body_bytes"],
+        body_timeout_s=limits["body_timeout_s"],
         flush_interval_s=flush_interval_s,
         rotate_interval_s=rotate_interval_s,
     )
-    run(ModelServer(settings), host, port)
+    run(ModelServer(settings), host, port, connection_limits(limits), limits["drain_s"])
 
 
 @click.command(epilog="Example: mlops predict --stack local-dev rows.json")

@@ -3,36 +3,44 @@
 import logging
 import socket
 import sys
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 from prometheus_client import disable_created_metrics
 
 from ml.errors import InputRefused
+from ml.serving.connection import Connection
+from ml.serving.limits import ConnectionLimits
 
 __all__ = ["run"]
 
 DRAIN_S: Final = 10
-CONCURRENT_REQUESTS: Final = 512
 BACKLOG: Final = 1024
 
 
-def run(app: Any, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; InputRefused where the port can't be had. The address goes to stderr."""
+def run(app: Any, host: str, port: int, limits: ConnectionLimits | None = None, drain_s: float = DRAIN_S) -> None:
+    """Serve until SIGTERM or SIGINT, then let what is under way end within `drain_s`; the address goes to stderr.
+
+    InputRefused where the port can't be had.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     disable_created_metrics()  # a second series for every counter, which nothing here reads
     listener = _listen(host, port)
     logging.getLogger(__name__).info("Listening on http://%s:%d", host, listener.getsockname()[1])
+    limits = limits or ConnectionLimits()
     config = uvicorn.Config(
         app,
+        http=partial(Connection, limits),  # pyright: ignore[reportArgumentType] # uvicorn only calls it
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the client's address or scheme
         lifespan="on",
         ws="none",
-        limit_concurrency=CONCURRENT_REQUESTS,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=limits.keep_alive_s,  # pyright: ignore[reportArgumentType] # any number of seconds
+        timeout_graceful_shutdown=drain_s,  # pyright: ignore[reportArgumentType] # any number of seconds
     )
     uvicorn.Server(config).run(sockets=[listener])
 

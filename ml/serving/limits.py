@@ -1,0 +1,62 @@
+"""The limits of a server, and the options of `mlops serve` that set them.
+
+Each option is MLOPS_SERVE_<OPTION> in the environment too, for containers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeVar
+
+import click
+
+__all__ = ["ENVIRONMENT", "ConnectionLimits", "connection_limits", "limit_options"]
+
+ENVIRONMENT: Final = "MLOPS_SERVE"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LIMITS: Final = (
+    ("maximum-rows", 10_000, click.IntRange(1), "Rows in one request."),
+    ("maximum-body-bytes", 4 * 1024 * 1024, click.IntRange(1), "Size of one request's body."),
+    ("maximum-head-bytes", 16 * 1024, click.IntRange(256), "Size of one request's line and headers."),
+    ("maximum-connections", 512, click.IntRange(1), "Connections at once, for each worker."),
+    ("head-timeout-s", 10.0, click.FloatRange(0.1, 3600), "Time for the head of a request to arrive."),
+    ("body-timeout-s", 20.0, click.FloatRange(0.1, 3600), "Time for its body to arrive."),
+    ("write-timeout-s", 30.0, click.FloatRange(0.1, 3600), "Time for a client to take its answer."),
+    (
+        "keep-alive-s",
+        75.0,
+        click.FloatRange(0, 3600),
+        "How long an idle connection is kept; longer than the load balancer's own time.",
+    ),
+    (
+        "drain-s",
+        10.0,
+        click.FloatRange(0, 3600),
+        "After SIGTERM, how long requests under way have to be finished.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one client may take; past it, it is refused and its connection closed."""
+
+    connections: int = 512
+    head_bytes: int = 16 * 1024
+    head_timeout_s: float = 10.0
+    write_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0  # longer than a load balancer's idle time, or it meets connections that are just closing
+
+
+def limit_options(command: F) -> F:
+    """Give a command an option for every limit."""
+    for name, default, kind, text in reversed(LIMITS):
+        command = click.option(f"--{name}", default=default, show_default=True, type=kind, help=text)(command)
+    return command
+
+
+def connection_limits(given: Mapping[str, Any]) -> ConnectionLimits:
+    """What of the options is about connections."""
+    options = {name.removeprefix("maximum_"): value for name, value in given.items()}
+    return ConnectionLimits(**{field.name: options[field.name] for field in fields(ConnectionLimits)})
