@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import secrets
 import time
@@ -34,8 +35,9 @@ from ml.serving.log import LogSettings, PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.openapi import docs_page, openapi
 from ml.serving.predict import Predictor
-from ml.serving.protocols import native
+from ml.serving.protocols import azureml, invocations, kserve, mlflow, native, open_inference, vertex
 from ml.serving.protocols.route import Request, Route, Routes
+from ml.serving.protocols.vertex import VertexRoutes
 from ml.serving.schema import RequestRefused
 from ml.store import Store
 
@@ -63,6 +65,7 @@ class Settings:
     flush_interval_s: float = 1.0
     rotate_interval_s: float = 60.0
     problem: Problem = field(default_factory=load_problem)
+    vertex: VertexRoutes = field(default_factory=lambda: VertexRoutes.of(os.environ))
 
 
 class ModelServer:
@@ -94,7 +97,16 @@ class ModelServer:
             "/admin/reload": {"POST": self._reload},
         }
         self._routes = Routes(
-            [*native.routes(self), *(Route(path, methods, native.refusal) for path, methods in own.items())]
+            [
+                *native.routes(self),
+                *(Route(path, methods, native.refusal) for path, methods in own.items()),
+                *invocations.routes(self),
+                *mlflow.routes(self),
+                *azureml.routes(self),
+                *kserve.routes(self),
+                *open_inference.routes(self),
+                *vertex.routes(self, settings.vertex),  # the last, so that its paths are its own
+            ]
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

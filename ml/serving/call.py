@@ -15,9 +15,10 @@ class Call(NamedTuple):
     """One request; champion, canary and shadow each read it with their own schema, from threads.
 
     `read` raises RequestRefused for rows that do not fit the model. `write` is given the request id, and the reasons
-    where `explain` asks for them.
+    where `explain` asks for them. A call that is `pinned` names the champion's version: no challenger answers it.
     """
 
     read: Callable[[ServedModel], Rows]
     write: Callable[[ServedModel, Scored, str, Explained | None], Response]
     explain: bool = False
+    pinned: bool = False

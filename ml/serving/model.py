@@ -14,7 +14,7 @@ from ml.release.manifest import Manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.serving.explain import EXPLANATION_FILE, Explained, Explainer, Explanation, Reason
 from ml.serving.schema import RequestReader, RequestRefused, Rows
-from ml.serving.scorer import Scorer, load_scorer
+from ml.serving.scorer import Scorer, load_scorer, mlflow_version
 from ml.serving.tables import TableReader
 
 __all__ = ["MAXIMUM_EXPLAINED_ROWS", "Answer", "Prediction", "Scored", "ScoringFailed", "ServedModel"]
@@ -68,11 +68,13 @@ class ServedModel:
         scorer: Scorer,
         maximum_rows: int,
         explanation: Explanation | None = None,
+        mlflow_version: str = "",
     ) -> None:
         self.manifest = manifest
         self.schema = schema
         self.release = digest_of(manifest)
         self.columns = tuple(feature.name for feature in schema.features)
+        self.mlflow_version = mlflow_version
         self._scorer = scorer
         self._explanation = explanation
         self._explainer: Explainer | None = None
@@ -86,7 +88,14 @@ class ServedModel:
         """Load a bundle that `ml.release.bundle.fetch` verified, and ask it for its own example row."""
         schema = BundleSchema.parse((bundle / SCHEMA_FILE).read_bytes())
         try:
-            model = cls(manifest, schema, load_scorer(bundle, schema), maximum_rows, _explanation(bundle))
+            model = cls(
+                manifest,
+                schema,
+                load_scorer(bundle, schema),
+                maximum_rows,
+                _explanation(bundle),
+                mlflow_version(bundle),
+            )
             model.answer(msgspec.json.encode(schema.example), "smoke-test")
         except MlopsError:
             raise

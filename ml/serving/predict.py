@@ -46,7 +46,7 @@ class Predictor:
         if serving is None:
             raise RequestRefused(503, self._host.error or "The release is still being loaded. Try again in a moment.")
         challenger = serving.challenger
-        if challenger is None or not is_for_challenger(request_id, challenger.stated.weight):
+        if challenger is None or call.pinned or not is_for_challenger(request_id, challenger.stated.weight):
             return self._by_champion(serving, call, request_id)
         if challenger.stated.mode == "canary":
             return self._by_canary(serving, challenger, call, request_id)

@@ -9,7 +9,7 @@ import yaml
 from ml.errors import ReleaseRefused
 from ml.release.schema import BundleSchema
 
-__all__ = ["Scorer", "load_scorer"]
+__all__ = ["Scorer", "load_scorer", "mlflow_version"]
 
 MODEL_FOLDER: Final = "model"
 PICKLES: Final = ("pickle", "cloudpickle")
@@ -70,3 +70,9 @@ def load_scorer(bundle: Path, schema: BundleSchema) -> Scorer:
 
     with (folder / flavour["pickled_model"]).open("rb") as file:
         return _SklearnScorer(pickle.load(file), schema)  # noqa: S301 # verified against the pinned digest
+
+
+def mlflow_version(bundle: Path) -> str:
+    """The MLflow that wrote the model of a bundle."""
+    description = yaml.safe_load((bundle / MODEL_FOLDER / "MLmodel").read_text(encoding="utf-8"))
+    return str(description.get("mlflow_version", ""))

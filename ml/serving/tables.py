@@ -4,7 +4,7 @@ What travels through pandas, protobuf or numpy may have made 45 into 45.0, so a 
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
@@ -70,19 +70,20 @@ class TableReader:
             columns = self._columns.decode(data)
         except UNREADABLE:
             columns = self._lists_by_column(decoded(data))
-        order = self._order(list(columns))
-        lengths = {len(column) for column in columns.values()}
-        if len(lengths) > 1:
-            raise RequestRefused(422, f"The columns are not equally long: {_cited(map(str, sorted(lengths)))} values.")
-        self._check_count(lengths.pop())
+        rows = self._check_lengths(columns)
         values = [list(row) for row in zip(*columns.values(), strict=True)]
-        try:
-            matrix = np.array(values, dtype=np.float64) if _are_numbers(values) else None
-        except OverflowError:
-            matrix = None
-        if matrix is None:
+        if not _are_numbers(values):
             self._refuse([dict(zip(columns, row, strict=True)) for row in values])
-        return self.matrix(matrix[:, order])
+        try:
+            matrix = np.array(values, dtype=np.float64).reshape(rows, -1)
+        except OverflowError:
+            self._refuse([dict(zip(columns, row, strict=True)) for row in values])
+        return self.matrix(matrix[:, self._order(list(columns))])
+
+    def arrays(self, columns: Mapping[str, np.ndarray]) -> Rows:
+        """Column to array of numbers (rows,)."""
+        self._check_lengths(columns)
+        return self.matrix(np.column_stack([columns[name] for name in self.names]))
 
     def texts(self, rows: Sequence[Sequence[str]], columns: Sequence[str] | None) -> Rows:
         """Rows of text, as a CSV file has them; an empty text is a missing value."""
@@ -130,6 +131,16 @@ class TableReader:
         if places.keys() != set(self.names):
             raise misfit(mistakes_of(self.features, [dict.fromkeys(columns)], lambda _feature, _value: True))
         return [places[name] for name in self.names]
+
+    def _check_lengths(self, columns: Mapping[str, Sized]) -> int:
+        """How many rows columns have, once all are there and equally long."""
+        self._order(list(columns))
+        lengths = {len(column) for column in columns.values()}
+        if len(lengths) > 1:
+            raise RequestRefused(422, f"The columns are not equally long: {_cited(sorted(lengths))} values.")
+        rows = lengths.pop()
+        self._check_count(rows)
+        return rows
 
     def _refuse(self, rows: object) -> NoReturn:
         if not isinstance(rows, list):
@@ -195,5 +206,5 @@ def _number(text: str) -> object:
     return text or None
 
 
-def _cited(names: Any) -> str:
+def _cited(names: Iterable[object]) -> str:
     return ", ".join(str(name)[:60] for name in list(names)[:5])

@@ -65,8 +65,9 @@ class Routes:
     """The routing table: plain paths by one look-up, the others in their order."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._plain = {route.path: route for route in routes if route.pattern is None}
-        self._patterns = [route for route in routes if route.pattern is not None]
+        found = list(routes)
+        self._plain = {route.path: route for route in found if route.pattern is None}
+        self._patterns = [route for route in found if route.pattern is not None]
 
     @property
     def paths(self) -> list[str]:

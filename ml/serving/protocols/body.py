@@ -1,0 +1,73 @@
+"""What the protocols' bodies and answers have in common."""
+
+from itertools import repeat
+from typing import TypeVar
+
+import msgspec
+
+from ml.serving.explain import Explained
+from ml.serving.http import Response, json_response
+from ml.serving.model import Prediction, Scored, ServedModel
+from ml.serving.schema import RequestRefused, decoded, shown
+
+__all__ = ["envelope", "error", "is_given", "plain", "predictions", "probabilities", "require_model", "status_of"]
+
+T = TypeVar("T")
+
+
+def envelope(body: bytes, shape: type[T], example: str) -> T:
+    """The body as `shape`, whose rows may be still undecoded; RequestRefused says what it should look like."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if not body.strip():
+            raise RequestRefused(400, f"The body is empty. Send {example}.") from error
+        value = decoded(body)
+        got = f" ({error})" if isinstance(value, dict) else f", got {shown(value)}"
+        raise RequestRefused(422, f"The body must be {example}{got}.") from error
+
+
+def is_given(part: msgspec.Raw | msgspec.UnsetType) -> bool:
+    """Whether a part of an envelope was sent."""
+    return part is not msgspec.UNSET
+
+
+def plain(part: msgspec.Raw | msgspec.UnsetType) -> bytes:
+    """The JSON of a part of an envelope."""
+    return b"null" if isinstance(part, msgspec.UnsetType) else bytes(part)
+
+
+def require_model(model: ServedModel | None, name: str, version: str | None = None) -> ServedModel:
+    """The model that serves; RequestRefused when it is another one, or none serves yet."""
+    if model is None:
+        raise RequestRefused(503, "No release serves yet. Try again in a moment.")
+    if name != model.manifest.name:
+        raise RequestRefused(404, f"There is no model {name[:60]!r} here; {model.manifest.name!r} serves.")
+    if version not in (None, model.manifest.version):
+        raise RequestRefused(404, f"Version {version[:60]!r} does not serve; {model.manifest.version!r} does.")
+    return model
+
+
+def predictions(scored: Scored, explained: Explained | None = None) -> list[Prediction]:
+    """Score and decision of each row, with reasons where they were asked for."""
+    reasons = explained.reasons if explained else repeat(None)
+    parts = zip(scored.scores.tolist(), scored.decisions.tolist(), reasons, strict=False)
+    return [Prediction(*part) for part in parts]
+
+
+def probabilities(scored: Scored) -> list[tuple[float, float]]:
+    """The probability of each class, the positive one last: what the bundle's MLflow model itself predicts."""
+    return [(1.0 - score, score) for score in scored.scores.tolist()]
+
+
+def status_of(refused: RequestRefused) -> int:
+    """400 for rows that do not fit, as these protocols have it; every other status as it is."""
+    return 400 if refused.status == 422 else refused.status
+
+
+def error(refused: RequestRefused, key: str, **more: object) -> Response:
+    """A refusal as `{key: sentence}`, with each mistake by row and column."""
+    body: dict[str, object] = {**more, key: refused.message}
+    if refused.mistakes:
+        body["mistakes"] = refused.mistakes
+    return json_response(status_of(refused), body)

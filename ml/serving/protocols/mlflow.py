@@ -1,0 +1,93 @@
+"""MLflow's scoring protocol: `POST /invocations` with one of four keys, and what its clients ask beside it.
+
+https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/. Databricks Model Serving speaks it too. An answer
+holds what the bundle's MLflow model itself predicts: the probability of each class, the positive one last.
+"""
+
+from typing import Final
+
+import msgspec
+
+from ml.serving.call import Call
+from ml.serving.explain import Explained
+from ml.serving.http import Response, json_response
+from ml.serving.model import Scored, ServedModel
+from ml.serving.protocols.body import envelope, error, is_given, plain, probabilities, status_of
+from ml.serving.protocols.route import Request, Route, Service
+from ml.serving.schema import RequestRefused, Rows
+
+__all__ = ["Invocation", "call", "read_split", "refusal", "require_no_parameters", "routes", "write"]
+
+KEYS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
+SHAPE: Final = f"a JSON object with one of {', '.join(KEYS)}"
+SPLIT: Final = '{"columns": [name, …], "data": [[value, …], …]}'
+# databricks_pb2.ErrorCode, by status.
+CODES: Final = {400: "INVALID_PARAMETER_VALUE", 413: "INVALID_PARAMETER_VALUE", 503: "TEMPORARILY_UNAVAILABLE"}
+
+
+class Invocation(msgspec.Struct, forbid_unknown_fields=True):
+    """The body: rows under exactly one key."""
+
+    dataframe_split: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    dataframe_records: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    instances: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    inputs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class Split(msgspec.Struct, forbid_unknown_fields=True):
+    """A table as pandas writes it with orient="split"."""
+
+    data: msgspec.Raw
+    columns: list[str] | None = None
+    index: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def routes(service: Service) -> list[Route]:
+    """What MLflow's clients ask beside /invocations."""
+
+    async def version(_request: Request) -> Response:
+        model = service.host.current
+        if model is None:
+            raise RequestRefused(503, "No release serves yet. Try again in a moment.")
+        return Response(200, model.mlflow_version.encode(), "text/plain; charset=utf-8")
+
+    return [Route("/version", {"GET": version}, refusal)]
+
+
+def call(body: bytes) -> Call:
+    """The call that a body holds; RequestRefused for one that is no Invocation."""
+    sent = envelope(body, Invocation, SHAPE)
+    given = [key for key in KEYS if is_given(getattr(sent, key))]
+    if len(given) != 1:
+        raise RequestRefused(422, f"The body must be {SHAPE}, got {' and '.join(given) or 'none of them'}.")
+    require_no_parameters(sent.params)
+    key, data = given[0], plain(getattr(sent, given[0]))
+    if key == "dataframe_split":
+        return Call(lambda model: read_split(model, data), write)
+    if key == "inputs" and data.lstrip()[:1] == b"{":
+        return Call(lambda model: model.tables.columns(data), write)
+    return Call(lambda model: model.tables.rows(data), write)
+
+
+def read_split(model: ServedModel, data: bytes) -> Rows:
+    """A table with its columns named once."""
+    split = envelope(data, Split, SPLIT)
+    return model.tables.lists(plain(split.data), split.columns)
+
+
+def require_no_parameters(parameters: msgspec.Raw | msgspec.UnsetType) -> None:
+    """RequestRefused for parameters: the model's signature has none."""
+    if plain(parameters).strip() not in (b"null", b"{}"):
+        raise RequestRefused(422, "This model takes no params.")
+
+
+def write(_model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None) -> Response:
+    """`{"predictions": [[probability of each class], …]}`."""
+    return json_response(200, {"predictions": probabilities(scored)})
+
+
+def refusal(refused: RequestRefused, _request_id: str) -> Response:
+    """As MLflow serialises its own exceptions, with each mistake by row and column."""
+    code = CODES.get(status_of(refused), "BAD_REQUEST" if refused.status < 500 else "INTERNAL_ERROR")
+    return error(refused, "message", error_code=code)

@@ -1,0 +1,123 @@
+"""SageMaker's contract for a container: `GET /ping`, and `POST /invocations` in the format that the headers name.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and
+https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html. JSON is a native body or
+`{"instances": [{"features": [value, …]}, …]}`; JSON Lines have a row a line, bare or as `{"features": [value, …]}`;
+CSV has a row a line, in the order of the columns unless its first line names them.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from ml.serving.explain import Explained
+from ml.serving.http import Response
+from ml.serving.model import Scored, ServedModel
+from ml.serving.protocols.body import plain, predictions
+from ml.serving.schema import Mistake, RequestRefused, Rows, decoded, misfit, shown
+
+__all__ = [
+    "CSV",
+    "JSON_LINES",
+    "is_features",
+    "is_named_csv",
+    "read_csv",
+    "read_features",
+    "read_lines",
+    "write_csv",
+    "write_lines",
+]
+
+CSV: Final = "text/csv"
+JSON_LINES: Final = "application/jsonlines"
+LONGEST_LINE: Final = 64 * 1024
+IS_FEATURES: Final = re.compile(rb'\s*(\[\s*)?\{\s*"features"\s*:')
+
+
+class Features(msgspec.Struct, forbid_unknown_fields=True):
+    """A row as SageMaker's own algorithms take it: values in the order of the columns."""
+
+    features: msgspec.Raw
+
+
+def is_features(data: bytes) -> bool:
+    """Whether rows are given as `{"features": …}`."""
+    return IS_FEATURES.match(data) is not None
+
+
+def read_features(model: ServedModel, data: bytes) -> Rows:
+    """A JSON list of Features."""
+    try:
+        unwrapped = msgspec.json.decode(data, type=list[Features])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        decoded(data)
+        raise RequestRefused(422, f'Every row must be {{"features": [value, …]}} and nothing else: {error}.') from error
+    return model.tables.rows(b"[" + b",".join(plain(row.features) for row in unwrapped) + b"]")
+
+
+def read_lines(model: ServedModel, body: bytes) -> Rows:
+    """JSON Lines: a row a line; empty lines are left out."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    if not lines:
+        raise RequestRefused(400, "The body is empty. Send a row a line.")
+    for number, line in enumerate(lines):
+        if not _is_row(line):
+            text = line.decode("utf-8", "replace")
+            raise misfit(iter([Mistake(number, "a JSON object or list of values on one line", shown(text))]))
+    data = b"[" + b",".join(lines) + b"]"
+    is_wrapped = "features" not in model.tables.names and is_features(data)
+    return read_features(model, data) if is_wrapped else model.tables.rows(data)
+
+
+def is_named_csv(body: bytes, names: Sequence[str]) -> bool:
+    """Whether the first line of a CSV file names columns."""
+    first = body.lstrip()[:LONGEST_LINE].split(b"\n", 1)[0]
+    cells = first.decode("utf-8-sig", "replace").split(",")
+    return not {cell.strip().strip('"') for cell in cells}.isdisjoint(names)
+
+
+def read_csv(model: ServedModel, body: bytes) -> Rows:
+    """CSV: a row a line."""
+    rows = _cells(body)
+    if not rows:
+        raise RequestRefused(400, "The body is empty. Send a row a line.")
+    if is_named_csv(body, model.tables.names):
+        return model.tables.texts(rows[1:], [cell.strip() for cell in rows[0]])
+    return model.tables.texts(rows, None)
+
+
+def write_lines(
+    kind: str, _model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None
+) -> Response:
+    """`{"score": …, "decision": …}` a line, as the content type `kind`."""
+    return Response(200, msgspec.json.Encoder().encode_lines(predictions(scored)), kind)
+
+
+def write_csv(_model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None) -> Response:
+    """Score and decision a line, without a header, as SageMaker joins them to the lines of its input."""
+    pairs = zip(scored.scores.tolist(), scored.decisions.tolist(), strict=True)
+    text = "".join(f"{score!r},{decision}\n" for score, decision in pairs)
+    return Response(200, text.encode(), f"{CSV}; charset=utf-8")
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a line is one JSON object or list: two would be counted as two rows."""
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return line.lstrip()[:1] in (b"{", b"[")
+
+
+def _cells(body: bytes) -> list[list[str]]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestRefused(400, f"The body is not UTF-8: byte {error.start}.") from error
+    try:
+        return [row for row in csv.reader(text.splitlines(), strict=True) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise RequestRefused(400, f"The body is not CSV: {error}.") from error
