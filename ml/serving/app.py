@@ -3,10 +3,7 @@
 import asyncio
 import logging
 import os
-import re
 import secrets
-import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +15,10 @@ import msgspec
 from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
 from ml.serving.call import Call
+from ml.serving.capacity import Bodies, Queue
+from ml.serving.connection import OBSERVE
 from ml.serving.deployment import admin_token
+from ml.serving.gateway import Gateway
 from ml.serving.host import ModelHost, Serving
 from ml.serving.http import (
     Receive,
@@ -29,7 +29,6 @@ from ml.serving.http import (
     json_response,
     read_body,
     run_lifespan,
-    send_response,
 )
 from ml.serving.log import LogSettings, PredictionLog
 from ml.serving.metrics import ServerMetrics
@@ -43,9 +42,7 @@ from ml.store import Store
 
 __all__ = ["ModelServer", "Settings"]
 
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-ROUTE_OTHER: Final = "other"
-EXPLAINED: Final = "?explain=true"
+MAXIMUM_EXPLAINING: Final = 16
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -61,6 +58,9 @@ class Settings:
     maximum_body_bytes: int = 4 * 1024 * 1024
     maximum_rows: int = 10_000
     body_timeout_s: float = 20.0
+    answer_timeout_s: float = 30.0
+    maximum_waiting: int = 256
+    maximum_held_bytes: int = 64 * 1024 * 1024
     scoring_threads: int = 4
     flush_interval_s: float = 1.0
     rotate_interval_s: float = 60.0
@@ -85,9 +85,13 @@ class ModelServer:
         self._log = PredictionLog(store, problem, spool, self._metrics)
         self._token = admin_token(settings.deployment)
         self._predictor = Predictor(self.host, self._log, self._metrics)
-        self._threads = ThreadPoolExecutor(settings.scoring_threads, thread_name_prefix="score")
+        self._bodies = Bodies(settings.maximum_held_bytes)
+        self._threads = [ThreadPoolExecutor(settings.scoring_threads, "score"), ThreadPoolExecutor(1, "explain")]
         # Explaining takes a hundred times as long as scoring, which must not wait for it.
-        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._scoring, self._explaining = (
+            Queue(threads, maximum, settings.answer_timeout_s)
+            for threads, maximum in zip(self._threads, (settings.maximum_waiting, MAXIMUM_EXPLAINING), strict=True)
+        )
         own = {
             "/health": {"GET": self._health},
             "/ready": {"GET": self._ready},
@@ -109,12 +113,15 @@ class ModelServer:
             ]
         )
 
+        self._gateway = Gateway(self._routes, self._bodies, self._metrics)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
         if scope["type"] == "lifespan":
+            scope.get("state", {})[OBSERVE] = self._metrics.observe_refusal
             await run_lifespan(receive, send, self._live)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            await self._gateway(scope, receive, send)
         else:
             raise ValueError(f"This server speaks HTTP only, not {scope['type']}.")
 
@@ -128,50 +135,22 @@ class ModelServer:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for threads in (self._threads, self._explaining):
+        for threads in self._threads:
             threads.shutdown()
         self._predictor.close()
         self._log.close()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        request_id = _request_id(scope)
-        route, parameters = self._routes.find(scope["path"])
-        refuse = route.refuse if route else native.refusal
-        try:
-            response = await self._dispatch(route, Request(scope, receive, request_id, parameters))
-        except RequestRefused as refused:
-            response = refuse(refused, request_id)
-        except Exception:
-            log.exception("Request %s failed", request_id)
-            response = refuse(RequestRefused(500, "The server failed; its log names this request id."), request_id)
-        response.headers.setdefault("X-Request-ID", request_id)
-        await send_response(send, response, with_body=scope["method"] != "HEAD")
-        self._metrics.observe_request(_label(route, scope), response.status, time.perf_counter() - started)
-
-    async def _dispatch(self, route: Route | None, request: Request) -> Response:
-        if route is None:
-            raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes.paths)}.")
-        method = request.scope["method"]
-        handler = route.methods.get("GET" if method == "HEAD" else method)
-        if handler is None:
-            allowed = ", ".join(route.methods)
-            response = route.refuse(RequestRefused(405, f"{route.path} answers {allowed} only."), request.id)
-            response.headers["Allow"] = allowed
-            return response
-        return await handler(request)
-
     async def body(self, request: Request) -> bytes:
         """See Service."""
         settings = self._settings
-        return await read_body(request.scope, request.receive, settings.maximum_body_bytes, settings.body_timeout_s)
+        limits = (settings.maximum_body_bytes, settings.body_timeout_s, self._bodies)
+        return await read_body(request.scope, request.receive, *limits)
 
     async def answer(self, call: Call, request_id: str) -> Response:
         """See Service."""
         # In a thread, so that a large batch doesn't hold up /health and small requests.
-        work = partial(self._predictor.answer, call, request_id)
-        threads = self._explaining if call.explain else self._threads
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+        queue = self._explaining if call.explain else self._scoring
+        return await queue.run(partial(self._predictor.answer, call, request_id))
 
     async def _health(self, _request: Request) -> Response:
         return json_response(200, {"status": "alive"})
@@ -209,18 +188,6 @@ class ModelServer:
             raise RequestRefused(409, str(error)) from error
         state = {"release": serving.champion.release, "challenger": _challenger_state(serving)}
         return json_response(200, {"request_id": request.id, **state})
-
-
-def _request_id(scope: Scope) -> str:
-    given = header(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _label(route: Route | None, scope: Scope) -> str:
-    """The path as metrics count it: explained requests take so much longer that they are a route of their own."""
-    if route is None:
-        return ROUTE_OTHER
-    return f"{route.path}{EXPLAINED}" if scope.get("query_string") == EXPLAINED[1:].encode() else route.path
 
 
 def _challenger_state(serving: Serving) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import click
 
 from ml.errors import InputRefused, MlopsError
 from ml.runtime import Runtime
-from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options
+from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
 
 __all__ = ["predict", "serve"]
 
@@ -72,11 +72,9 @@ def serve(
         deployment=deployment.absolute(),
         store_uri=store_uri,
         cache=(cache or deployment.absolute().parent / "releases").absolute(),
-        maximum_rows=limits["maximum_rows"],
-        maximum_body_bytes=limits["maximum_body_bytes"],
-        body_timeout_s=limits["body_timeout_s"],
         flush_interval_s=flush_interval_s,
         rotate_interval_s=rotate_interval_s,
+        **request_limits(limits),
     )
     run(ModelServer(settings), host, port, connection_limits(limits), limits["drain_s"])
 

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from ml.serving.schema import RequestRefused
 
 __all__ = [
+    "Budget",
     "Receive",
     "Response",
     "Scope",
@@ -50,12 +51,28 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, maximum_bytes: int, timeout_s: float) -> bytes:
-    """The whole body; RequestRefused when it is too large or doesn't arrive in time."""
+class Budget(Protocol):
+    """Who bounds the bytes of all bodies together."""
+
+    def refuse_beyond(self, announced_bytes: int) -> None:
+        """RequestRefused where there is no room for a body of that size."""
+        ...
+
+    def hold(self, scope: Scope, size_bytes: int) -> None:
+        """Count bytes that came for a request; RequestRefused where they are too many."""
+        ...
+
+
+async def read_body(
+    scope: Scope, receive: Receive, maximum_bytes: int, timeout_s: float, budget: Budget | None = None
+) -> bytes:
+    """The whole body; RequestRefused when it is too large, doesn't arrive in time, or finds no room in the budget."""
     too_large = RequestRefused(413, f"The body is larger than {maximum_bytes} bytes. Send fewer rows at once.")
     length = header(scope, b"content-length")
     if length is not None and length.isdigit() and int(length) > maximum_bytes:
         raise too_large
+    if budget is not None and length is not None and length.isdigit():
+        budget.refuse_beyond(int(length))
     chunks: list[bytes] = []
     received = 0
     try:
@@ -68,6 +85,8 @@ async def read_body(scope: Scope, receive: Receive, maximum_bytes: int, timeout_
                 received += len(chunk)
                 if received > maximum_bytes:
                     raise too_large
+                if budget is not None:
+                    budget.hold(scope, len(chunk))
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     return b"".join(chunks)

@@ -9,7 +9,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["ENVIRONMENT", "ConnectionLimits", "connection_limits", "limit_options"]
+from ml.errors import InputRefused
+
+__all__ = ["ENVIRONMENT", "ConnectionLimits", "connection_limits", "limit_options", "request_limits"]
 
 ENVIRONMENT: Final = "MLOPS_SERVE"
 
@@ -18,6 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 LIMITS: Final = (
     ("maximum-rows", 10_000, click.IntRange(1), "Rows in one request."),
     ("maximum-body-bytes", 4 * 1024 * 1024, click.IntRange(1), "Size of one request's body."),
+    ("maximum-held-bytes", 64 * 1024 * 1024, click.IntRange(1), "Size of all bodies at once; past it, 429."),
+    ("maximum-waiting", 256, click.IntRange(1), "Requests that are scored or wait for it; past it, 429."),
+    ("answer-timeout-s", 30.0, click.FloatRange(0.1, 3600), "Time for a request to be scored, its waiting included."),
     ("maximum-head-bytes", 16 * 1024, click.IntRange(256), "Size of one request's line and headers."),
     ("maximum-connections", 512, click.IntRange(1), "Connections at once, for each worker."),
     ("head-timeout-s", 10.0, click.FloatRange(0.1, 3600), "Time for the head of a request to arrive."),
@@ -37,6 +42,15 @@ LIMITS: Final = (
     ),
 )
 
+REQUEST_LIMITS: Final = (
+    "maximum_rows",
+    "maximum_body_bytes",
+    "maximum_held_bytes",
+    "maximum_waiting",
+    "body_timeout_s",
+    "answer_timeout_s",
+)
+
 
 @dataclass(frozen=True)
 class ConnectionLimits:
@@ -54,6 +68,13 @@ def limit_options(command: F) -> F:
     for name, default, kind, text in reversed(LIMITS):
         command = click.option(f"--{name}", default=default, show_default=True, type=kind, help=text)(command)
     return command
+
+
+def request_limits(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the options is about requests, as `Settings` names it; InputRefused where no body would find room."""
+    if given["maximum_held_bytes"] < given["maximum_body_bytes"]:
+        raise InputRefused("--maximum-held-bytes is less than --maximum-body-bytes: no such body would find room.")
+    return {name: given[name] for name in REQUEST_LIMITS}
 
 
 def connection_limits(given: Mapping[str, Any]) -> ConnectionLimits:

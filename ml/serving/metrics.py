@@ -1,112 +1,111 @@
 """What a model server tells Prometheus."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 import numpy as np
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from ml.release.manifest import Manifest
 from ml.serving.deployment import Stated
 
 __all__ = ["PREDICTIONS", "ServerMetrics"]
 
-PREDICTIONS = "mlops_predictions"
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+PREDICTIONS: Final = "mlops_predictions"
+LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SCORE_BUCKETS: Final = tuple(n / 10 for n in range(1, 11))
+REASONS: Final = {
+    400: "malformed",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method",
+    408: "too_slow",
+    409: "conflict",
+    413: "too_large",
+    415: "media_type",
+    422: "unfitting",
+    429: "overloaded",
+    431: "head_too_large",
+    500: "failed",
+    501: "not_offered",
+    503: "unavailable",
+}
 
 
 class ServerMetrics:
-    """The counters of one server; each server has a registry of its own."""
+    """The metrics of one server; each server has a registry of its own. `in_flight` is kept by who answers requests."""
 
     def __init__(self) -> None:
+        self.in_flight = 0
+        self._release: tuple[str, str, str] | None = None
+        self._challenger: tuple[str, str, str] | None = None
+        self._log_queue: Callable[[], int] = lambda: 0
         self._registry = CollectorRegistry()
+        self._registry.register(_Now(self._now))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._requests = Counter(
-            "mlops_requests", "Requests by route and status.", ["route", "status"], registry=self._registry
-        )
-        self._latency = Histogram(
+        self._requests = self._counter("mlops_requests", "Requests by route and status.", "route", "status")
+        self._latency = self._histogram(
             "mlops_request_duration_seconds",
             "Time from a request's head to the end of its answer.",
-            ["route"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self._registry,
+            "route",
+            LATENCY_BUCKETS_S,
         )
-        self._predictions = Counter(
-            PREDICTIONS, "Predictions by release and decision.", ["release", "decision"], registry=self._registry
-        )
-        self._scores = Histogram(
-            "mlops_score",
-            "Scores by release.",
-            ["release"],
-            buckets=[n / 10 for n in range(1, 11)],
-            registry=self._registry,
-        )
-        self._release = Gauge(
-            "mlops_release_info", "The release that serves.", ["model", "version", "release"], registry=self._registry
-        )
-        self._logged = Counter(
+        self._refusals = self._counter("mlops_refusals", "Requests that were not answered, by the reason.", "reason")
+        self._predictions = self._counter(PREDICTIONS, "Predictions by release and decision.", "release", "decision")
+        self._scores = self._histogram("mlops_score", "Scores by release.", "release", SCORE_BUCKETS)
+        self._logged = self._counter(
             "mlops_prediction_log_rows",
             "Rows of the prediction log, by what became of them: spooled, stored, or dropped.",
-            ["result"],
-            registry=self._registry,
+            "result",
         )
-        self._log_queue = Gauge(
-            "mlops_prediction_log_queue_rows", "Rows that wait to be spooled.", registry=self._registry
-        )
-        self._challenger = Gauge(
-            "mlops_challenger_info",
-            "The stated challenger: serving, returned because it crossed a limit, or absent because it did not load.",
-            ["release", "mode", "state"],
-            registry=self._registry,
-        )
-        self._challenged = Counter(
+        self._challenged = self._counter(
             "mlops_challenger_requests",
             "Requests for the challenger: answered, failed, or skipped because its shadow was behind.",
-            ["release", "mode", "result"],
-            registry=self._registry,
+            *("release", "mode", "result"),
         )
-        self._returns = Counter(
-            "mlops_challenger_returns",
-            "Challengers taken out of use, by the limit they crossed.",
-            ["cause"],
-            registry=self._registry,
+        self._returns = self._counter(
+            "mlops_challenger_returns", "Challengers taken out of use, by the limit they crossed.", "cause"
         )
-        self._loads = Counter("mlops_release_loads", "Releases loaded, by result.", ["result"], registry=self._registry)
+        self._loads = self._counter("mlops_release_loads", "Releases loaded, by result.", "result")
 
     def observe_request(self, route: str, status: int, duration_s: float) -> None:
         """One answered request."""
         self._requests.labels(route, status).inc()
         self._latency.labels(route).observe(duration_s)
+        if status >= 400:
+            self.observe_refusal(status)
+
+    def observe_refusal(self, status: int) -> None:
+        """A request, or what was to be one, that was refused with that status."""
+        self._refusals.labels(REASONS.get(status, "other")).inc()
 
     def observe_predictions(self, release: str, scores: np.ndarray, decisions: np.ndarray) -> None:
         """The predictions of one answer."""
-        for decision, count in zip(*np.unique(decisions, return_counts=True), strict=True):
-            self._predictions.labels(release, int(decision)).inc(int(count))
-        histogram = self._scores.labels(release)
-        for score in scores.tolist():
-            histogram.observe(score)
+        for decision, count in Tally(decisions.tolist()).items():
+            self._predictions.labels(release, int(decision)).inc(count)
+        _observe_all(self._scores.labels(release), scores)
 
     def observe_load(self, manifest: Manifest | None, release: str = "") -> None:
         """A release serves from now on, or failed to load (None)."""
         self._loads.labels("failed" if manifest is None else "loaded").inc()
         if manifest is not None:
-            self._release.clear()
-            self._release.labels(manifest.name, manifest.version, release).set(1)
+            self._release = (manifest.name, manifest.version, release)
 
     def show_challenger(self, challenger: Stated | None, state: Literal["serving", "returned", "absent"]) -> None:
         """Which challenger is stated, None for none, and what became of it."""
-        self._challenger.clear()
-        if challenger is not None:
-            self._challenger.labels(challenger.release, challenger.mode, state).set(1)
+        self._challenger = (challenger.release, challenger.mode, state) if challenger is not None else None
 
     def observe_challenger(self, challenger: Stated, result: Literal["answered", "failed", "skipped"]) -> None:
         """One request that the challenger was meant for."""
@@ -122,8 +121,56 @@ class ServerMetrics:
 
     def watch_log_queue(self, rows: Callable[[], int]) -> None:
         """Ask `rows` for the length of the prediction log's queue whenever somebody reads the metrics."""
-        self._log_queue.set_function(rows)
+        self._log_queue = rows
 
     def text(self) -> bytes:
         """The exposition in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, label: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, [label], buckets=buckets, registry=self._registry)
+
+    def _now(self) -> Iterator[GaugeMetricFamily]:
+        release = GaugeMetricFamily(
+            "mlops_release_info", "The release that serves.", labels=["model", "version", "release"]
+        )
+        if self._release is not None:
+            release.add_metric(self._release, 1)
+        challenger = GaugeMetricFamily(
+            "mlops_challenger_info",
+            "The stated challenger: serving, returned because it crossed a limit, or absent because it did not load.",
+            labels=["release", "mode", "state"],
+        )
+        if self._challenger is not None:
+            challenger.add_metric(self._challenger, 1)
+        yield from (release, challenger)
+        yield GaugeMetricFamily(
+            "mlops_prediction_log_queue_rows", "Rows that wait to be spooled.", value=self._log_queue()
+        )
+        yield GaugeMetricFamily("mlops_requests_in_flight", "Requests that are being answered.", value=self.in_flight)
+
+
+class _Now(Collector):
+    """What is asked for when somebody reads the metrics."""
+
+    def __init__(self, now: Callable[[], Iterator[GaugeMetricFamily]]) -> None:
+        self._now = now
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges as they are now."""
+        return self._now()
+
+
+def _observe_all(histogram: Histogram, values: np.ndarray) -> None:
+    """Observe many values at the price of a few: the library's own buckets, filled by their counts."""
+    if len(values) == 1:
+        histogram.observe(float(values[0]))
+        return
+    places = np.searchsorted(SCORE_BUCKETS, values, side="left")
+    for place, count in enumerate(np.bincount(places, minlength=len(SCORE_BUCKETS)).tolist()):
+        if count:
+            histogram._buckets[place].inc(count)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue] # the library observes one at a time
+    histogram._sum.inc(float(values.sum()))  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]

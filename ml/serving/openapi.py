@@ -21,6 +21,7 @@ REFUSED: Final = {
     "413": "The body or the number of rows is too large.",
     "415": "The content type is not application/json.",
     "422": "The rows do not fit the model: each mistake names row, column, what was expected and what was sent.",
+    "429": "The server is asked for more than it can do; try again after Retry-After seconds.",
     "501": "This server or release can't explain predictions.",
     "503": "No release serves yet.",
 }
