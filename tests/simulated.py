@@ -102,12 +102,17 @@ class Cloud:
 
 @contextmanager
 def cloud(
-    folder: Path, *faults: Fault, package: str = "aws", stack: str = "aws-sagemaker-dev", run: str = "run"
+    folder: Path,
+    *faults: Fault,
+    moto: Any = None,
+    package: str = "aws",
+    stack: str = "aws-sagemaker-dev",
+    run: str = "run",
 ) -> Generator[Cloud]:
     """A provider on a port of its own, over the accounts in `folder`."""
     with ThreadPoolExecutor(2) as workers:
         server = grpc.server(workers)
-        provider = SimulatedProvider(World(folder, Faults(list(faults))), package, lambda: server.stop(0))
+        provider = SimulatedProvider(World(folder, Faults(list(faults)), moto), package, lambda: server.stop(0))
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()

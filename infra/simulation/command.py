@@ -43,7 +43,7 @@ def simulate(faults: Path | None, command: tuple[str, ...]) -> None:
         raise click.ClickException(str(error)) from error
     inside = prepare(PROJECT, folder)
     click.echo("The clouds are simulated: nothing of this exists in an account.", err=True)
-    with simulated_clouds(folder / "accounts", faulty) as attached:
+    with simulated_clouds(folder / "accounts", faulty, moto=True) as attached:
         environment = os.environ | engine_environment(engine) | attached | simulated_environment(folder)
         ended = subprocess.run(command, cwd=inside, env=environment, check=False)
     sys.exit(ended.returncode)

@@ -2,13 +2,15 @@
 
 import hashlib
 import secrets as random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from infra.simulation.account import Account, Thing
 from infra.simulation.api import contract_of, contract_problems
 from infra.simulation.demands import demand_problems
-from infra.simulation.paths import changes, without_indices
+from infra.simulation.paths import changes, replace_at, without_indices
 from infra.simulation.rules import Rule, rule_for
 from infra.simulation.schema import Problem, ResourceSchema, Type, problems, resource_schema
 from infra.simulation.settings import Settings
@@ -16,6 +18,9 @@ from infra.simulation.state import reasons_to_keep, state_problems
 from infra.simulation.templates import expand
 from infra.simulation.wire import UNKNOWN
 from infra.simulation.world import World
+
+if TYPE_CHECKING:
+    from infra.simulation.mirror import Moto
 
 __all__ = ["Difference", "Operation", "Refused"]
 
@@ -110,6 +115,7 @@ class Operation:
             if self.preview:
                 self.account.plan(thing)
                 return "", dict.fromkeys(self._computed(inputs), UNKNOWN) | inputs
+            thing = self._really_made(thing)
             self.account.put(_masked(thing))
         self.world.faults.strike("create", self.schema.token, self.name, "after")
         return thing.id, inputs | thing.outputs
@@ -118,9 +124,12 @@ class Operation:
         """The inputs and outputs as they are now; None when it is gone."""
         self.world.faults.strike("read", self.schema.token, self.name)
         thing = self._find(identifier, state)
-        if thing is None:
+        seen = self.world.moto.see(thing, self.rule) if thing and self.world.moto else {}
+        if thing is None or seen is None:
             return None
-        now = {key: _unmasked(key, value, state | inputs) for key, value in (thing.inputs).items()}
+        now = {key: _unmasked(key, value, state | inputs) for key, value in thing.inputs.items()}
+        for path, value in seen.items():
+            replace_at(now, path, value)
         outputs = {key: _unmasked(key, value, state) for key, value in thing.outputs.items()}
         return now, now | outputs
 
@@ -137,6 +146,7 @@ class Operation:
             if self.preview:
                 self.account.plan(thing)
             else:
+                self._ask_moto(lambda moto: moto.update(thing, self.rule))
                 self.account.put(_masked(thing))
         return new | thing.outputs
 
@@ -150,12 +160,31 @@ class Operation:
             if users := reasons_to_keep(thing, self.account, rule_for):
                 used = ", ".join(user.label for user in users[:5])
                 raise Refused(f"{thing.label} ({thing.id}) can't be deleted: it is used by {used}")
+            self._ask_moto(lambda moto: moto.delete(thing, self.rule))
             self.account.remove(thing)
         self.world.faults.strike("delete", self.schema.token, self.name, "after")
 
-    def _thing(self, inputs: Properties, seed: str, secrets: frozenset[str]) -> Thing:
+    def _really_made(self, thing: Thing) -> Thing:
+        """The thing with the ids that moto's server has given it, where it can hold such a thing."""
+        returned = self._ask_moto(lambda moto: moto.create(thing, self.rule)) or {}
+        return self._thing(thing.inputs, thing.seed, frozenset(thing.secrets), returned) if returned else thing
+
+    def _ask_moto(self, do: Callable[["Moto"], Any]) -> Any:
+        if self.world.moto is None:
+            return None
+        from infra.simulation.mirror import MotoRefused
+
+        try:
+            return do(self.world.moto)
+        except MotoRefused as error:
+            raise Refused(f"{self.schema.token} {self.name!r}: {error}") from error
+
+    def _thing(
+        self, inputs: Properties, seed: str, secrets: frozenset[str], known: Mapping[str, Any] = MappingProxyType({})
+    ) -> Thing:
         region = str(inputs.get("region") or self.settings.region)
         values: Properties = dict(self.settings.values) | inputs | {"region": region, "tagsAll": self._all_tags(inputs)}
+        values |= known
         common = {key: each for key, each in self.settings.rules.outputs.items() if key in self.schema.outputs}
         templates = {"id": self.rule.id} | common | self.rule.outputs
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["changes", "texts", "values_at", "without_indices"]
+__all__ = ["changes", "replace_at", "texts", "values_at", "without_indices"]
 
 
 def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any]]:
@@ -47,6 +47,21 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from changes(before, after, f"{path}[{index}]")
     elif old != new:
         yield path, "added" if old is None else "deleted" if new is None else "updated"
+
+
+def replace_at(value: Any, path: str, new: Any) -> None:
+    """Put another value at a place that the properties have; one that they don't have is left alone."""
+    *steps, last = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", path)]
+    for step in steps:
+        if not _has(value, step):
+            return
+        value = value[step]
+    if _has(value, last):
+        value[last] = new
+
+
+def _has(value: Any, step: str | int) -> bool:
+    return step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value))
 
 
 def without_indices(path: str) -> str:

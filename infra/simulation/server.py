@@ -1,28 +1,63 @@
 """Runs the simulated clouds for as long as a command needs them, and tells the engine where they listen."""
 
+import logging
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from infra.simulation.account import Account
 from infra.simulation.faults import Faults
 from infra.simulation.provider import SimulatedProvider
 from infra.simulation.schema import installed_packages
 from infra.simulation.world import World
 
-__all__ = ["simulated_clouds"]
+if TYPE_CHECKING:
+    from infra.simulation.mirror import Moto
+
+__all__ = ["moto_server", "simulated_clouds"]
 
 MAXIMUM_MESSAGE_BYTES = 400 * 1024 * 1024  # the engine's own limit
 WORKERS = 16
 
 
 @contextmanager
-def simulated_clouds(folder: Path, faults: Faults) -> Generator[dict[str, str]]:
-    """Serve the accounts in `folder`; yields the variables with which an engine attaches to them."""
-    world = World(folder, faults)
+def simulated_clouds(folder: Path, faults: Faults, *, moto: bool = False) -> Generator[dict[str, str]]:
+    """Serve the accounts in `folder`; yields the variables with which an engine attaches to them.
+
+    With `moto`, what its server can hold of AWS is really made there, and `AWS_ENDPOINT_URL` leads to it.
+    """
+    with moto_server(folder) if moto else nullcontext() as made, _providers(World(folder, faults, made)) as attached:
+        yield attached | ({"AWS_ENDPOINT_URL": made.endpoint} if made else {})
+
+
+@contextmanager
+def moto_server(folder: Path) -> Generator["Moto"]:
+    """moto's server with what the accounts in `folder` hold; one a process, as moto's memory is global."""
+    from moto.server import ThreadedMotoServer
+
+    from infra.simulation.mirror import Moto
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        made = Moto(f"http://{host}:{port}")
+        made.reset()
+        for file in sorted(folder.glob("*.json")):
+            made.restore(Account(file).things())
+        yield made
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _providers(world: World) -> Generator[dict[str, str]]:
     servers: list[grpc.Server] = []
 
     def end() -> None:

@@ -1,6 +1,7 @@
 """Texts with holes, as the rules write computed outputs: `arn:{partition}:sns:{region}:{account}:{name}`."""
 
 import hashlib
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -11,9 +12,14 @@ from infra.simulation.wire import UNKNOWN, is_unknown
 __all__ = ["expand"]
 
 HOLE = re.compile(r"(?<!\$)\{(?P<name>[A-Za-z_][\w.]*)(?::(?P<length>\d+))?(?:\|(?P<filter>\w+))?\}")
-FILTERS: dict[str, Callable[[str], str]] = {
+FILTERS: dict[str, Callable[[Any], Any]] = {
     "without_scheme": lambda text: text.partition("://")[2],
     "with_slash": lambda text: text if text.startswith("/") else f"/{text}",
+    "pairs": lambda tags: [{"Key": key, "Value": value} for key, value in tags.items()] or None,
+    "filled": lambda mapping: mapping or None,
+    "parsed": json.loads,
+    "text": str,
+    "location": lambda region: None if region == "us-east-1" else region,  # S3 wants none there
 }
 ALPHABETS = {"hex": "0123456789abcdef", "HEX": "0123456789ABCDEF", "ALNUM": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"}
 
@@ -50,4 +56,4 @@ def _value(match: re.Match[str], value_of: Callable[[str], Any], seed: str) -> A
         digest = hashlib.shake_256(seed.encode()).digest(int(length))
         return "".join(alphabet[byte % len(alphabet)] for byte in digest)
     value = value_of(name)
-    return FILTERS[match["filter"]](value) if match["filter"] and isinstance(value, str) else value
+    return FILTERS[match["filter"]](value) if match["filter"] and value is not None and not is_unknown(value) else value

@@ -3,10 +3,14 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.simulation.account import Account, Thing
 from infra.simulation.faults import Faults
 from infra.simulation.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.simulation.mirror import Moto
 
 __all__ = ["Connection", "World"]
 
@@ -22,9 +26,10 @@ class Connection:
 class World:
     """The folder that holds a file for each stack."""
 
-    def __init__(self, folder: Path, faults: Faults) -> None:
+    def __init__(self, folder: Path, faults: Faults, moto: "Moto | None" = None) -> None:
         self.folder = folder
         self.faults = faults
+        self.moto = moto  # None: nothing is really made
         self.lock = threading.RLock()
         self._accounts: dict[tuple[str, str], Account] = {}
         self._connections: dict[str, Connection] = {}

@@ -15,7 +15,7 @@ from infra.simulation.schema import Type, cache_folder, resource_schema
 
 __all__ = ["contract_of"]
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 @cache
@@ -102,6 +102,8 @@ def _from_list(
         keys = (names.get("key") or names["tagkey"], names["value"])
     elif {"tagkey", "tagvalue"} <= names.keys():
         keys = (names["tagkey"], names["tagvalue"])
+    elif {"name", "value"} == names.keys():
+        keys = (names["name"], names["value"])
     else:
         return Contract("unlike", path)
     parts = tuple(Contract("string", (key,), **_limits(pair.members[key])) for key in keys)

@@ -1,5 +1,6 @@
 """One operation's demands as a tree beside a resource's properties; it checks them and turns them into parameters."""
 
+import json
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -89,7 +90,9 @@ def _scalar(value: Any, kind: str) -> Any:
         return float(value)
     if kind == "boolean":
         return value if isinstance(value, bool) else value == "true"
-    return str(value) if kind == "string" and isinstance(value, int | float) else value
+    if kind == "string" and not isinstance(value, str):
+        return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return value
 
 
 def _own_problems(value: Any, contract: Contract) -> Iterator[str]:

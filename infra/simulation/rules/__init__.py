@@ -7,7 +7,19 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import yaml
 
-__all__ = ["Api", "Lookup", "Need", "Package", "Rule", "Text", "all_rules", "package_rules", "rule_for"]
+__all__ = [
+    "Api",
+    "Call",
+    "Lookup",
+    "Mirror",
+    "Need",
+    "Package",
+    "Rule",
+    "Text",
+    "all_rules",
+    "package_rules",
+    "rule_for",
+]
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
@@ -39,6 +51,29 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supplied: list[str] = []  # required members that the provider fills where the program doesn't
 
 
+class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fixed": "with"}):
+    """One call of the service's API, made in moto's server."""
+
+    operation: str
+    service: str | None = None  # that of the rule's `api` where none is given
+    inputs: bool = False  # take the resource's properties as the contract names them
+    fixed: dict[str, Any] = {}  # `with`: parameters as templates; one without a value is left out
+    when: str | None = None  # only if this property is set
+    each: str | None = None  # once for each value at this path, which `{each}` stands for
+    gone: str | None = None  # of a read: a JMESPath expression that is true when the thing is as good as deleted
+
+
+class Mirror(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a resource is really made in moto's server, seen there and ended."""
+
+    create: list[Call]
+    delete: list[Call] = []
+    update: list[Call] = []
+    read: Call | None = None
+    returns: dict[str, str] = {}  # output → JMESPath into the answer of the first call
+    sees: dict[str, str] = {}  # property → JMESPath into what `read` answers
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One resource type."""
 
@@ -64,6 +99,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
     apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
     api: Api | None = None
+    mirror: Mirror | None = None
 
 
 class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

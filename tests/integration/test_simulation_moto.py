@@ -1,0 +1,149 @@
+"""What the simulated AWS really makes in moto's server: seen, changed and ended by other clients of the same API."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.simulation.mirror import Moto
+from infra.simulation.server import moto_server
+from tests.simulated import Cloud, Refused, cloud
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/mlops@sha256:{'a' * 64}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("accounts")
+
+
+@pytest.fixture(scope="module")
+def moto(folder: Path) -> Iterator[Moto]:
+    with moto_server(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def aws(moto: Moto, folder: Path, request: pytest.FixtureRequest) -> Iterator[Cloud]:
+    """A stack a test."""
+    with cloud(folder, moto=moto, stack=f"aws-{abs(hash(request.node.name)) % 10**6}-dev") as opened:
+        yield opened
+
+
+def client(moto: Moto, service: str) -> Any:
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    return boto3.client(service, region_name="eu-central-1", endpoint_url=moto.endpoint, **keys)
+
+
+def test_a_bucket_and_its_settings_are_there(aws: Cloud, moto: Moto) -> None:
+    key = aws.create("kms/key:Key", "key", enableKeyRotation=True, tags={"owner": "ml"})
+    aws.create("s3/bucket:Bucket", "b", bucket="store-a", tags={"owner": "ml"})
+    aws.create(
+        "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        "e",
+        bucket="store-a",
+        rules=[{"applyServerSideEncryptionByDefault": {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key["arn"]}}],
+    )
+    s3, kms = client(moto, "s3"), client(moto, "kms")
+    assert s3.get_bucket_tagging(Bucket="store-a")["TagSet"] == [{"Key": "owner", "Value": "ml"}]
+    rule = s3.get_bucket_encryption(Bucket="store-a")["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == key["arn"]
+    assert kms.get_key_rotation_status(KeyId=key["id"])["KeyRotationEnabled"]
+
+
+def test_a_model_and_its_endpoint_are_there(aws: Cloud, moto: Moto) -> None:
+    role = aws.create("iam/role:Role", "r", name="runtime", assumeRolePolicy=TRUST)
+    container = {"image": IMAGE, "environment": {"MLOPS_RELEASE": "sha256:1"}}
+    aws.create("sagemaker/model:Model", "m", name="income", executionRoleArn=role["arn"], primaryContainer=container)
+    variant = {"variantName": "main", "modelName": "income", "instanceType": "ml.m5.large", "initialInstanceCount": 1}
+    for name in ("blue", "green"):
+        config = "sagemaker/endpointConfiguration:EndpointConfiguration"
+        aws.create(config, name, name=name, productionVariants=[variant])
+    aws.create("sagemaker/endpoint:Endpoint", "e", name="income", endpointConfigName="blue")
+    sagemaker = client(moto, "sagemaker")
+    described = sagemaker.describe_model(ModelName="income")
+    assert described["PrimaryContainer"]["Environment"] == {"MLOPS_RELEASE": "sha256:1"}
+    assert sagemaker.describe_endpoint(EndpointName="income")["EndpointConfigName"] == "blue"
+    aws.update("sagemaker/endpoint:Endpoint", "e", "income", name="income", endpointConfigName="green")
+    assert sagemaker.describe_endpoint(EndpointName="income")["EndpointConfigName"] == "green"
+
+
+def test_a_change_made_by_another_client_is_seen(aws: Cloud, moto: Moto) -> None:
+    aws.create("s3/bucket:Bucket", "b", bucket="store-b")
+    versioning = "s3/bucketVersioning:BucketVersioning"
+    aws.create(versioning, "v", bucket="store-b", versioningConfiguration={"status": "Enabled"})
+    client(moto, "s3").put_bucket_versioning(Bucket="store-b", VersioningConfiguration={"Status": "Suspended"})
+    seen = aws.read(versioning, "v", "store-b")
+    assert seen
+    assert seen["versioningConfiguration"] == {"status": "Suspended"}
+
+
+def test_what_another_client_deletes_is_gone(aws: Cloud, moto: Moto) -> None:
+    aws.create("cloudwatch/logGroup:LogGroup", "l", name="/mlops/gone", retentionInDays=30)
+    assert aws.read("cloudwatch/logGroup:LogGroup", "l", "/mlops/gone")
+    client(moto, "logs").delete_log_group(logGroupName="/mlops/gone")
+    assert aws.read("cloudwatch/logGroup:LogGroup", "l", "/mlops/gone") is None
+
+
+def test_a_bucket_with_objects_stays_unless_it_may_be_emptied(aws: Cloud, moto: Moto) -> None:
+    for name, force in (("store-c", False), ("store-d", True)):
+        aws.create("s3/bucket:Bucket", name, bucket=name, forceDestroy=force)
+        client(moto, "s3").put_object(Bucket=name, Key="a", Body=b"b")
+    with pytest.raises(Refused, match="BucketNotEmpty"):
+        aws.delete("s3/bucket:Bucket", "store-c", "store-c")
+    aws.delete("s3/bucket:Bucket", "store-d", "store-d")
+    assert "store-d" not in [bucket["Name"] for bucket in client(moto, "s3").list_buckets()["Buckets"]]
+
+
+def test_a_stack_of_another_account_is_made_in_that_account(aws: Cloud, moto: Moto) -> None:
+    aws.configure({"region": "eu-central-1", "allowedAccountIds": json.dumps(["210987654321"])})
+    assert "210987654321" in aws.create("sns/topic:Topic", "t", name="elsewhere")["arn"]
+    arns = [topic["TopicArn"] for topic in client(moto, "sns").list_topics()["Topics"]]
+    assert not [arn for arn in arns if arn.endswith("elsewhere")]
+
+
+def test_batch_finds_its_network_and_its_queue(aws: Cloud, moto: Moto) -> None:
+    role = aws.create("iam/role:Role", "r", name="batch", assumeRolePolicy=TRUST)
+    vpc = aws.create("ec2/vpc:Vpc", "v", cidrBlock="10.0.0.0/16")
+    subnet = aws.create("ec2/subnet:Subnet", "s", vpcId=vpc["id"], cidrBlock="10.0.0.0/24")
+    group = aws.create("ec2/securityGroup:SecurityGroup", "g", name="batch", vpcId=vpc["id"])
+    compute = {"type": "FARGATE", "maxVcpus": 4, "subnets": [subnet["id"]], "securityGroupIds": [group["id"]]}
+    environment = aws.create(
+        "batch/computeEnvironment:ComputeEnvironment",
+        "c",
+        name="scoring",
+        type="MANAGED",
+        serviceRole=role["arn"],
+        computeResources=compute,
+    )
+    order = [{"order": 1, "computeEnvironment": environment["arn"]}]
+    queue = {"name": "scoring", "state": "ENABLED", "priority": 1, "computeEnvironmentOrders": order}
+    made = aws.create("batch/jobQueue:JobQueue", "q", **queue)
+    batch = client(moto, "batch")
+    assert batch.describe_job_queues(jobQueues=["scoring"])["jobQueues"][0]["jobQueueArn"] == made["arn"]
+    aws.delete("batch/jobQueue:JobQueue", "q", made["id"])
+    assert not batch.describe_job_queues(jobQueues=["scoring"])["jobQueues"]
+
+
+def test_the_next_server_has_the_same_things_with_the_same_ids(aws: Cloud, moto: Moto, folder: Path) -> None:
+    key = aws.create("kms/key:Key", "key", description="kept")
+    vpc = aws.create("ec2/vpc:Vpc", "v", cidrBlock="10.0.0.0/16")
+    again = Moto(moto.endpoint)
+    again.reset()
+    for file in folder.glob("*.json"):
+        from infra.simulation.account import Account
+
+        again.restore(Account(file).things())
+    assert client(moto, "kms").describe_key(KeyId=key["id"])["KeyMetadata"]["Description"] == "kept"
+    assert client(moto, "ec2").describe_vpcs(VpcIds=[vpc["id"]])["Vpcs"][0]["CidrBlock"] == "10.0.0.0/16"
