@@ -21,7 +21,9 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
-        self.filesystem, self._root = cast(tuple[fsspec.AbstractFileSystem, str], fsspec.url_to_fs(self.uri))
+        # Remembered listings would hide what another process wrote, and a ledger's writer would never find its place.
+        opened = fsspec.url_to_fs(self.uri, use_listings_cache=False)
+        self.filesystem, self._root = cast(tuple[fsspec.AbstractFileSystem, str], opened)
         self.is_folder = isinstance(self.filesystem, LocalFileSystem)
 
     def path(self, key: str) -> str:

@@ -161,7 +161,7 @@ class Tour:
             step.saw(f"mlops retrain --stack {PROD} --to {DEV}", json.dumps(done, indent=2))
             step.fact(f"the candidate is {done['release']}", holds=bool(done["release"]))
             step.fact("nothing was pinned by it", holds=self._pinned(PROD) == before == self._pinned(DEV))
-            self._mlops(step, "release", "--stack", DEV, "--run", done["run"])
+            self._mlops(step, "release", "--stack", DEV, "--run", done["tracking_run"])
             self._up(step, DEV)
             step.fact("pinned on purpose, it serves in DEV", holds=self._serves(DEV) == done["release"])
         self.promote(DEV, TEST)

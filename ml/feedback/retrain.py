@@ -27,11 +27,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Retrained:
-    """What became of a call: why or why not, and the run it made, if any."""
+    """What became of a call: why or why not, and the run it made, if any, with the MLflow run of its challenger."""
 
     verdict: Verdict
     run: int | None = None
     release: str | None = None
+    tracking_run: str | None = None
 
 
 def judge(problem: Problem, runtime: Runtime, now: datetime) -> tuple[Verdict, pl.DataFrame]:
@@ -78,8 +79,8 @@ def retrain(
             run.finish(Result(outcome="not-due", at=datetime.now(UTC)))
             return Retrained(verdict)
         progress(f"Run {run.number}: {'; '.join(t.says for t in verdict.triggers if t.holds)}")
-        digest = _train(problem, source, target, root, progress, run, labelled, verdict)
-    return Retrained(verdict, run.number, digest)
+        digest, tracking_run = _train(problem, source, target, root, progress, run, labelled, verdict)
+    return Retrained(verdict, run.number, digest, tracking_run)
 
 
 def _train(
@@ -91,7 +92,8 @@ def _train(
     run: Run,
     labelled: pl.DataFrame,
     verdict: Verdict,
-) -> str:
+) -> tuple[str, str]:
+    """The release candidate's digest and its MLflow run."""
     progress("Loading the training libraries")
     from ml.feedback.challenger import against, live_rows
     from ml.release.release import release
@@ -125,4 +127,4 @@ def _train(
         run.finish(Result(outcome="refused", at=datetime.now(UTC), details=details | {"says": str(refused)}))
         raise
     run.finish(Result(outcome="candidate", at=datetime.now(UTC), release=released.digest, details=details))
-    return released.digest
+    return released.digest, trained.run_id

@@ -50,23 +50,24 @@ def retrain(stack: str | None, target: str | None, check: bool, root: Path, as_j
     from ml.feedback.retrain import retrain as run
 
     if check:
-        _show(Retrained(judge(problem, source, datetime.now(UTC))[0]), as_json)
+        _show(Retrained(judge(problem, source, datetime.now(UTC))[0]), source.stack, as_json)
         return
     into = Runtime.load(target) if target and target != stack else source
     try:
-        _show(run(problem, source, into, root.resolve(), progress), as_json)
+        _show(run(problem, source, into, root.resolve(), progress), into.stack, as_json)
     except Busy as busy:  # what was asked for is happening
         click.echo(json.dumps({"run": None, "release": None, "busy": str(busy)}) if as_json else str(busy))
 
 
-def _show(done: "Retrained", as_json: bool) -> None:
+def _show(done: "Retrained", stack: str, as_json: bool) -> None:
     if as_json:
         result = {"is_due": done.verdict.is_due, **asdict(done.verdict), "run": done.run, "release": done.release}
-        click.echo(json.dumps(result, indent=2))
+        click.echo(json.dumps(result | {"tracking_run": done.tracking_run}, indent=2))
         return
     click.echo(_as_text(done.verdict))
     if done.release:
         click.echo(f"\nRun       {done.run}\nDigest    {done.release}\nPinned    nowhere: a release candidate")
+        click.echo(f"Next      mlops release --stack {stack} --run {done.tracking_run}, which pins it")
 
 
 def _as_text(verdict: "Verdict") -> str:

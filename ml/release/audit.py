@@ -1,13 +1,17 @@
-"""Verify an environment offline: every link of its ledger, every byte and signature of its releases, and its pin."""
+"""Verify environments offline: every link of a ledger, every byte and signature of its releases, its pin, and whether
+what one ledger says agrees with what serves and with the evidence that others hold.
 
-from collections.abc import Iterator
+The last two show what no chain shows by itself: that its newest entries were cut off.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from ml.errors import MlopsError
 from ml.release.bundle import MANIFEST_FILE, verify
-from ml.release.history import retirement
+from ml.release.history import retirement, serving
 from ml.release.ledger import Entry, LedgerBroken, signed_by
 from ml.release.signing import verify_signature
 from ml.release.stackfile import pinned
@@ -16,6 +20,8 @@ from ml.release.stage import Stage
 __all__ = ["Finding", "audit"]
 
 BUNDLES = "bundles/sha256"
+
+_AllEntries = Mapping[str, tuple[Entry, ...] | LedgerBroken]  # by stack
 
 
 @dataclass(frozen=True)
@@ -28,26 +34,42 @@ class Finding:
     note: str
 
 
-def audit(stage: Stage) -> list[Finding]:
+def audit(*stages: Stage) -> list[Finding]:
     """Verify everything; nothing is left out because something else is broken."""
-    return [Finding(stage.stack, *found) for found in (*_ledger(stage), *_bundles(stage), *_pin(stage))]
+    entries = {stage.stack: _entries(stage) for stage in stages}
+    return [
+        Finding(stage.stack, *found)
+        for stage in stages
+        for found in (*_ledger(stage, entries), *_bundles(stage, entries[stage.stack]), *_pin(stage))
+    ]
 
 
-def _ledger(stage: Stage) -> Iterator[tuple[str, bool, str]]:
+def _entries(stage: Stage) -> tuple[Entry, ...] | LedgerBroken:
     try:
-        entries = stage.ledger.entries()
+        return stage.ledger.entries()
     except LedgerBroken as error:
-        yield "ledger", False, str(error)
+        return error
+
+
+def _ledger(stage: Stage, all_entries: _AllEntries) -> Iterator[tuple[str, bool, str]]:
+    entries = all_entries[stage.stack]
+    if isinstance(entries, LedgerBroken):
+        yield "ledger", False, str(entries)
         return
     people = ", ".join(sorted({e.actor for e in entries})) or "nobody"
     yield "ledger", True, f"{len(entries)} entries in one chain, signed by {people}"
     for entry in entries:
         if entry.event == "promoted":
-            yield _evidence(stage, entry)
+            yield _evidence(stage, entry, all_entries)
+    if stage.serves is not None:
+        said = serving(entries)
+        recorded = said.release if said else None
+        note = "as its ledger says" if recorded == stage.serves else f"but its ledger says {recorded or 'nothing'}"
+        yield "endpoint", recorded == stage.serves, f"serves {stage.serves}, {note}"
 
 
-def _evidence(stage: Stage, arrival: Entry) -> tuple[str, bool, str]:
-    """What came with a promoted release is an entry that its own environment signed, about that release."""
+def _evidence(stage: Stage, arrival: Entry, all_entries: _AllEntries) -> tuple[str, bool, str]:
+    """What came with a promoted release is an entry that its own environment signed, about that release, and has."""
     subject = f"evidence of entry {arrival.sequence}"
     try:
         evidence = Entry.model_validate(arrival.details.get("evidence"))
@@ -58,16 +80,21 @@ def _evidence(stage: Stage, arrival: Entry) -> tuple[str, bool, str]:
         and evidence.digest == arrival.details.get("digest")
         and evidence.release == arrival.release
     )
-    return subject, holds, f"entry {evidence.sequence} of {evidence.stack}, signed by {evidence.actor}"
+    note = f"entry {evidence.sequence} of {evidence.stack}, signed by {evidence.actor}"
+    source = all_entries.get(evidence.stack)
+    if holds and isinstance(source, tuple) and evidence not in source[evidence.sequence - 1 : evidence.sequence]:
+        return subject, False, f"{note}, which that ledger does not have: it was cut off, or begun anew"
+    return subject, holds, note
 
 
-def _bundles(stage: Stage) -> Iterator[tuple[str, bool, str]]:
-    """Every bundle with a manifest; files without one are a copy that was cut short, which nothing reads."""
-    for key in stage.store.list(BUNDLES):
-        folder, _, name = key.removeprefix(f"{BUNDLES}/").partition("/")
-        if name != MANIFEST_FILE:
-            continue
-        digest = f"sha256:{folder}"
+def _bundles(stage: Stage, entries: tuple[Entry, ...] | LedgerBroken) -> Iterator[tuple[str, bool, str]]:
+    """Every bundle with a manifest (files without one are a copy that was cut short, which nothing reads), and every
+    one that the ledger knows; only of a retired release it may be gone."""
+    known: set[str] = set()
+    if isinstance(entries, tuple):
+        came = {e.release for e in entries if e.release and e.event in ("registered", "promoted")}
+        known = {release for release in came if not retirement(entries, release)}
+    for digest in sorted(known | set(_in_store(stage))):
         try:
             files = verify(stage.store, digest).files
             author = verify_signature(stage.store, digest, stage.trusted)
@@ -75,6 +102,13 @@ def _bundles(stage: Stage) -> Iterator[tuple[str, bool, str]]:
             yield digest, False, str(error)
         else:
             yield digest, True, f"{len(files)} files as its manifest says, signed by {author.name}"
+
+
+def _in_store(stage: Stage) -> Iterator[str]:
+    for key in stage.store.list(BUNDLES):
+        folder, _, name = key.removeprefix(f"{BUNDLES}/").partition("/")
+        if name == MANIFEST_FILE:
+            yield f"sha256:{folder}"
 
 
 def _pin(stage: Stage) -> Iterator[tuple[str, bool, str]]:

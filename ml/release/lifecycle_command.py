@@ -129,7 +129,7 @@ def verify(stacks: tuple[str, ...], as_json: bool) -> None:
     """
     from ml.release.audit import audit
 
-    findings = [finding for stack in stacks for finding in audit(Stage.load(stack))]
+    findings = audit(*map(Stage.load, dict.fromkeys(stacks)))
     broken = [finding for finding in findings if not finding.holds]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))

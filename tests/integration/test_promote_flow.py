@@ -294,6 +294,36 @@ def test_the_audit_names_everything_that_is_broken(at: Open, digest: str, second
     assert "is not signed" in broken[second]
 
 
+def test_the_audit_misses_a_release_that_was_taken_out_of_the_store(
+    at: Open, digest: str, second: str, small_problem: Problem
+) -> None:
+    store = at("dev").store
+    store.delete(f"{key_of(digest)}/manifest.json")
+    store.delete(key_of(second))
+    broken = {finding.subject: finding.note for finding in audit(at("dev")) if not finding.holds}
+    assert broken.keys() == {digest, second}
+    assert all("is not in the store" in note for note in broken.values())
+
+
+def test_a_ledger_whose_end_was_cut_off_contradicts_the_others_and_what_serves(
+    at: Open, digest: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    """The chain itself still holds: who removes newest entries leaves no gap."""
+    bring(at, "dev", "test", digest, small_problem)
+    deploy(at, "test", tmp_path)
+    assert all(finding.holds for finding in audit(at("dev"), at("test", digest)))
+    at("test").store.delete("ledger/00000003.json")
+    broken = [finding for finding in audit(at("dev"), at("test", digest)) if not finding.holds]
+    assert [(f.stack, f.subject) for f in broken] == [("local-test", "endpoint")]
+    assert broken[0].note == f"serves {digest}, but its ledger says nothing"
+    at("dev").store.delete("ledger/00000002.json")
+    broken = [finding for finding in audit(at("dev"), at("test")) if not finding.holds]
+    assert [(f.stack, f.subject) for f in broken] == [("local-test", "evidence of entry 1")]
+    assert "entry 2 of local-dev" in broken[0].note
+    assert "cut off" in broken[0].note
+    assert holds(at("test")), "alone, it can't know"
+
+
 class Shell:
     """The command line, with stacks in a temporary folder."""
 
@@ -336,6 +366,7 @@ def test_the_commands_tell_the_same_story(shell: Shell, digest: str, at: Open, t
     short = shell.run("retire", digest, "--stack", "local-dev", "--reason", "bad")
     assert isinstance(short.exception, InputRefused)
     assert "Retired" in shell.run("retire", digest, "--stack", "local-dev", "--reason", "the labels were wrong").stdout
+    record_deployed(at("dev").store.uri, "local-dev", "dev", digest, "http://127.0.0.1:1", tmp_path)
     good = shell.run("verify", "--stack", "local-dev", "--stack", "local-test")
     assert good.exit_code == 0
     assert "BROKEN" not in good.stdout

@@ -13,7 +13,7 @@ from infra.naming import logical, physical, tags
 
 __all__ = ["Endpoint", "Platform", "Tracking", "program"]
 
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 180.0  # a loaded machine takes long to import MLflow; a program that ends is noticed at once
 
 
 class Platform(pulumi.ComponentResource):
