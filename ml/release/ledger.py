@@ -84,7 +84,10 @@ def signed_by(entry: Entry, trusted: TrustedKeys) -> bool:
         signature = base64.b64decode(entry.signature, validate=True)
     except (binascii.Error, ValueError):
         return False
-    return key is not None and key.fingerprint == entry.key and key.verifies(signature, entry.signed_data)
+    is_canonical = base64.b64encode(signature).decode() == entry.signature  # one text: padding bits are decoded away
+    return (
+        is_canonical and key is not None and key.fingerprint == entry.key and key.verifies(signature, entry.signed_data)
+    )
 
 
 class Ledger:

@@ -85,6 +85,22 @@ def test_any_flipped_bit_shows(
         path.write_bytes(before)
 
 
+def test_a_signature_has_one_text(store: Store, opened: Callable[[], Ledger], author: Signer) -> None:
+    """The bits that base64's padding leaves unused are no place to hide a change in the newest entry."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    for number in range(1, 50):  # a signature's length varies: not each has such bits
+        entry = opened().append("gated", author, RELEASE)
+        last = entry.signature.rstrip("=")[-1:]
+        if len(entry.signature) != len(entry.signature.rstrip("=")):
+            changed = entry.signature.rstrip("=")[:-1] + alphabet[alphabet.index(last) + 1]
+            written = entry.model_copy(update={"signature": changed.ljust(len(entry.signature), "=")})
+            file(store, number).write_bytes(written.data)
+            with pytest.raises(LedgerBroken, match="not signed by"):
+                opened().entries()
+            return
+    raise AssertionError("no signature was padded")
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_missing_entry_shows_and_nothing_is_recorded_behind_it(
     store: Store, opened: Callable[[], Ledger], three: list[Entry], author: Signer, number: int
