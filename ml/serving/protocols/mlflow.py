@@ -22,7 +22,12 @@ KEYS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 SHAPE: Final = f"a JSON object with one of {', '.join(KEYS)}"
 SPLIT: Final = '{"columns": [name, …], "data": [[value, …], …]}'
 # databricks_pb2.ErrorCode, by status.
-CODES: Final = {400: "INVALID_PARAMETER_VALUE", 413: "INVALID_PARAMETER_VALUE", 503: "TEMPORARILY_UNAVAILABLE"}
+CODES: Final = {
+    400: "INVALID_PARAMETER_VALUE",
+    413: "INVALID_PARAMETER_VALUE",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
 
 
 class Invocation(msgspec.Struct, forbid_unknown_fields=True):
