@@ -8,8 +8,9 @@ UV_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mlops-reference/uv-$(UV_VERSIO
 UV := $(UV_HOME)/bin/uv
 
 EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
+CLOUDS := aws simulate # what `make preview` adds
 
-.PHONY: help up down test doctor tour
+.PHONY: help up down preview test doctor tour
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -18,6 +19,9 @@ up: .venv/.synced ## From nothing to a served model on this laptop (STACK=local-
 
 down: .venv/.synced ## End the stack; asks before it deletes data (YES=1 doesn't ask)
 	@$(PYTHON) -m pipelines.down --stack $(STACK) $(if $(YES),--yes)
+
+preview: .venv/.synced-clouds ## Any stack's plan with no account, and a picture (STACK=aws-sagemaker-prod)
+	@$(PYTHON) -m pipelines.preview --stack $(STACK)
 
 test: .venv/.synced-dev ## The whole test suite: linters, types, rules, tests
 	@$(PYTHON) -m pipelines.check
@@ -34,9 +38,13 @@ $(UV):
 	@echo "==> installing Python packages into .venv" >&2
 	@$(UV) sync --quiet --frozen --inexact $(addprefix --extra ,$(EXTRAS)) && touch $@
 
+.venv/.synced-clouds: pyproject.toml uv.lock | $(UV)
+	@echo "==> installing the cloud SDKs and their simulation into .venv" >&2
+	@$(UV) sync --quiet --frozen --inexact $(addprefix --extra ,$(EXTRAS) $(CLOUDS)) && touch $@ .venv/.synced
+
 .venv/.synced-dev: pyproject.toml uv.lock | $(UV)
 	@echo "==> installing Python packages and the test tools into .venv" >&2
-	@$(UV) sync --quiet --frozen --all-extras --group dev && touch $@ .venv/.synced
+	@$(UV) sync --quiet --frozen --all-extras --group dev && touch $@ .venv/.synced .venv/.synced-clouds
 
 tour: .venv/.synced ## A model's whole life on three environments of its own, in under ten minutes
 	@$(PYTHON) -m pipelines.tour

@@ -10,18 +10,17 @@ import click
 from infra.engine.environ import PROJECT, engine_environment
 from infra.engine.install import EngineMissing, install
 
-__all__ = ["simulate", "simulation_folder"]
+__all__ = ["FOLDER", "simulate", "simulated_environment"]
 
-
-def simulation_folder(project: Path = PROJECT) -> Path:
-    """Where simulated accounts and their stacks' states are kept."""
-    return project / ".mlops" / "simulation"
+FOLDER_TYPE = click.Path(file_okay=False, path_type=Path, resolve_path=True)
+FOLDER = PROJECT / ".mlops" / "simulation"
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A YAML list of faults.")
+@click.option("--folder", type=FOLDER_TYPE, default=FOLDER, help="Where accounts and states are kept.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def simulate(faults: Path | None, command: tuple[str, ...]) -> None:
+def simulate(faults: Path | None, folder: Path, command: tuple[str, ...]) -> None:
     """Run COMMAND with simulated clouds: no account, no credentials, nothing leaves this machine.
 
     The engine is the real one; the clouds are not. Their accounts and the stacks' states are kept in
@@ -35,7 +34,6 @@ def simulate(faults: Path | None, command: tuple[str, ...]) -> None:
     from infra.simulation.project import prepare
     from infra.simulation.server import simulated_clouds
 
-    folder = simulation_folder()
     try:
         engine = install(lambda line: click.echo(line, err=True))
         faulty = Faults.read(faults)

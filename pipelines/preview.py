@@ -1,0 +1,76 @@
+"""`make preview`: any stack's plan with no account, and a picture of it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from infra.config import ConfigInvalid
+from infra.config.stack import parse_stack_name
+from infra.engine.environ import engine_environment
+from infra.engine.install import EngineMissing, install
+from infra.simulation.command import FOLDER, simulated_environment
+from infra.simulation.faults import Faults
+from infra.simulation.picture import draw
+from infra.simulation.plan import components_of
+from infra.simulation.project import prepare
+from infra.simulation.server import simulated_clouds
+from pipelines._steps import PROJECT, say
+
+__all__ = ["preview"]
+
+ABOUT_THE_PLAN = ("Update plan written", "Run `pulumi up --plan")  # of no use to a reader: it is deleted
+
+
+@click.command()
+@click.option("--stack", required=True, help="Any stack: <cloud>-<platform>-<environment>.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Where the SVG goes.")
+@click.option("--folder", type=click.Path(path_type=Path, resolve_path=True), default=FOLDER, hidden=True)
+def preview(stack: str, picture: Path | None, folder: Path) -> None:
+    """Show what `pulumi up` would do, with no account: the engine is real, the cloud is simulated.
+
+    Example: python -m pipelines.preview --stack aws-sagemaker-prod
+    """
+    try:
+        parse_stack_name(stack)
+        environment = os.environ | engine_environment(install(say))
+    except (EngineMissing, ConfigInvalid) as error:
+        raise click.ClickException(str(error)) from error
+    say(f"{stack} on simulated clouds: nothing of this exists in an account, and nothing is created")
+    inside = prepare(PROJECT, folder)
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        simulated_clouds(folder / "accounts", Faults.read()) as attached,
+    ):
+        plan = Path(temporary) / "plan.json"
+        environment |= attached | simulated_environment(folder) | {"PULUMI_EXPERIMENTAL": "true"}
+        if not (folder / "state" / ".pulumi" / "stacks" / "mlops" / f"{stack}.json").exists():
+            _run(["pulumi", "stack", "init", stack], inside, environment, quiet=True)
+        ended = _run(["pulumi", "preview", "--stack", stack, "--save-plan", str(plan)], inside, environment)
+        taken_s = time.monotonic() - started
+        if ended == 0:
+            target = picture or folder / "pictures" / f"{stack}.svg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(draw(stack, components_of(plan)), encoding="utf-8")
+            say(f"planned in {taken_s:.1f} s; the picture: {target}")
+    sys.exit(ended)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str], *, quiet: bool = False) -> int:
+    output = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=output, stderr=subprocess.PIPE, text=True
+    ) as running:
+        for line in running.stderr or []:
+            if line.strip() and not line.startswith(ABOUT_THE_PLAN):
+                sys.stderr.write(line)
+    return running.returncode
+
+
+if __name__ == "__main__":
+    preview()
