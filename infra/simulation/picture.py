@@ -114,5 +114,5 @@ def _drawn(components: list[Component]) -> list[tuple[str, str]]:
 
 def _short(type_: str) -> str:
     """`aws:ec2/securityGroup:SecurityGroup` → `ec2 SecurityGroup`."""
-    _, module, name = (type_.split(":") + ["", ""])[:3]
+    _, module, name = [*type_.split(":"), "", ""][:3]
     return f"{module.partition('/')[0]} {name}"
