@@ -134,6 +134,7 @@ def write_candidate(folder: Path, problem: Problem, *, seed: int = 1, stamp: str
     (folder / "evaluation.json").write_text(evaluation_of(problem).model_dump_json(), encoding="utf-8")
     target = {problem.target.column: labels, "score": model.predict_proba(rows)[:, 1]}
     rows.assign(**target).to_parquet(folder / "reference.parquet", index=False)
+    rows_of(problem, 300, seed + 1000).to_parquet(folder / "test.parquet", index=False)
 
 
 def origin(version: str = "1") -> Origin:

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 from pydantic import ValidationError
 
 from ml.errors import InputRefused
 from ml.problem import Problem
 from ml.release._normal import normalise_model
 from ml.release.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests
+from ml.release.compile import compile_scorer
 from ml.release.explanation import write_explanation
-from ml.release.manifest import Gate, Manifest
+from ml.release.manifest import Gate, Manifest, ScorerEvidence
 from ml.release.model_card import model_card
 from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.training.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, Evaluation
+from ml.serving.scorer import SCORER_FILE
+from ml.training.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, TEST_FILE, Evaluation
 
 __all__ = ["MODEL_CARD_FILE", "Origin", "assemble", "build", "read_evaluation", "seal"]
 
@@ -61,6 +64,8 @@ def assemble(candidate: Path, folder: Path, problem: Problem) -> None:
     for name in (EVALUATION_FILE, REFERENCE_FILE):
         shutil.copyfile(candidate / name, folder / name)
     (folder / SCHEMA_FILE).write_bytes(BundleSchema.of(problem).dump())
+    test = candidate / TEST_FILE
+    compile_scorer(folder, problem, evaluation.decision_threshold, pd.read_parquet(test) if test.exists() else None)
     write_explanation(folder, problem)
     (folder / MODEL_CARD_FILE).write_text(model_card(problem, evaluation), encoding="utf-8")
 
@@ -89,6 +94,7 @@ def seal(folder: Path, problem: Problem, origin: Origin) -> Manifest:
         gates=origin.gates,
         fairness=evaluation.fairness,
         tracking_run=origin.tracking_run,
+        scorer=ScorerEvidence.model_validate_json((folder / SCORER_FILE).read_bytes()),
     )
     (folder / MANIFEST_FILE).write_bytes(canonical(manifest))
     return manifest

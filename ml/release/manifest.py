@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DIGEST_PATTERN", "Gate", "GroupRates", "Manifest", "MetricResult"]
+__all__ = ["DIGEST_PATTERN", "Gate", "GroupRates", "Manifest", "MetricResult", "ScorerEvidence"]
 
 Digest = str  # "sha256:" and 64 hexadecimal digits
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
@@ -46,6 +46,20 @@ class GroupRates(_Frozen):
     judged: bool
 
 
+class ScorerEvidence(_Frozen):
+    """What scores: tables made from `trees` or an `additive` model, or the `exact` model itself, for `reason`.
+
+    Where tables were made they were compared with the model on `rows` of the evaluation set and on `random_rows`.
+    """
+
+    kind: Literal["trees", "additive", "exact"]
+    reason: str | None = None
+    rows: int | None = None
+    random_rows: int | None = None
+    largest_difference: float | None = None
+    changed_decisions: int | None = None
+
+
 class Manifest(_Frozen):
     """Everything a release claims; its canonical JSON is hashed into the release's digest.
 
@@ -72,6 +86,7 @@ class Manifest(_Frozen):
     gates: tuple[Gate, ...]
     fairness: tuple[GroupRates, ...]
     tracking_run: str | None = None
+    scorer: ScorerEvidence | None = None
 
     @property
     def passed(self) -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     "MODEL_FOLDER",
     "REFERENCE_FILE",
     "SCORE_COLUMN",
+    "TEST_FILE",
     "ChampionComparison",
     "Evaluation",
 ]
@@ -21,10 +22,12 @@ __all__ = [
 #   candidate/model/             an MLflow model: pandas columns `Problem.feature_names` in, probabilities (rows, 2) out
 #   candidate/evaluation.json    an Evaluation
 #   candidate/reference.parquet  a seeded sample of training rows: the features, the target and SCORE_COLUMN
+#   candidate/test.parquet       the features of every test row, for whoever must show to score as the model does
 CANDIDATE_FOLDER: Final = "candidate"
 MODEL_FOLDER: Final = "model"
 EVALUATION_FILE: Final = "evaluation.json"
 REFERENCE_FILE: Final = "reference.parquet"
+TEST_FILE: Final = "test.parquet"
 SCORE_COLUMN: Final = "score"
 
 # Set on a candidate's run, to "true", as the very last step: a run that carries it is complete.

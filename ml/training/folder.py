@@ -15,7 +15,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from ml.problem import Numeric, Problem
 from ml.training.candidates import Candidate, scores_of
-from ml.training.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, SCORE_COLUMN, Evaluation
+from ml.training.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, SCORE_COLUMN, TEST_FILE, Evaluation
 from ml.training.features import inputs
 
 __all__ = ["save_model", "write_candidate"]
@@ -25,7 +25,13 @@ MODEL_REQUIREMENTS = ("cloudpickle", "numpy", "pandas", "scikit-learn", "scipy")
 
 
 def write_candidate(
-    folder: Path, problem: Problem, chosen: Candidate, evaluation: Evaluation, train: pd.DataFrame
+    folder: Path,
+    problem: Problem,
+    chosen: Candidate,
+    evaluation: Evaluation,
+    *,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
 ) -> None:
     """Fill `folder` as `ml.training.evaluation` describes it; the reference is a seeded sample of `train`."""
     folder.mkdir(parents=True)
@@ -36,6 +42,7 @@ def write_candidate(
         **{SCORE_COLUMN: scores_of(chosen.model, inputs(problem, sample))}
     )
     reference.to_parquet(folder / REFERENCE_FILE, index=False, compression="zstd")
+    inputs(problem, test).to_parquet(folder / TEST_FILE, index=False, compression="zstd")
 
 
 def save_model(problem: Problem, model: Any, folder: Path) -> None:

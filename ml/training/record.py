@@ -93,7 +93,9 @@ def _write_chosen(problem: Problem, data: Prepared, trained: Trained, folder: Pa
         _save(figure, folder / "curves" / f"{name}.png")
     _save(fairness_bars(trained.evaluation.fairness, RATES), folder / "curves" / "fairness.png")
     (folder / "gates.txt").write_text(table(trained.gates) + "\n", encoding="utf-8")
-    write_candidate(folder / CANDIDATE_FOLDER, problem, trained.chosen, trained.evaluation, data.train)
+    write_candidate(
+        folder / CANDIDATE_FOLDER, problem, trained.chosen, trained.evaluation, train=data.train, test=data.test
+    )
 
 
 def _test_metrics(evaluation: Evaluation) -> dict[str, float]:

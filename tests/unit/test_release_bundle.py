@@ -26,6 +26,8 @@ FILES = [
     "model_card.md",
     "reference.parquet",
     "schema.json",
+    "scorer.json",
+    "scorer.npz",
 ]
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -315,6 +315,8 @@ def test_a_release_that_can_not_answer_its_own_example_is_refused(
     ):
         folder = Path(shutil.copytree(built, tmp_path / f"broken-{number}"))
         (folder / "model" / "model.pkl").write_bytes(model)
+        (folder / "scorer.json").unlink()  # a bundle from before models were compiled
+        (folder / "scorer.npz").unlink()
         files = file_digests(folder)
         update = {"files": files, "bundle_digest": bundle_digest(files)}
         manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes()).model_copy(update=update)
