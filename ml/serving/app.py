@@ -14,6 +14,8 @@ import msgspec
 
 from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
+from ml.serving.access.check import Access
+from ml.serving.access.settings import AccessSettings
 from ml.serving.call import Call
 from ml.serving.capacity import Bodies, Queue
 from ml.serving.connection import OBSERVE
@@ -65,6 +67,7 @@ class Settings:
     flush_interval_s: float = 1.0
     rotate_interval_s: float = 60.0
     problem: Problem = field(default_factory=load_problem)
+    access: AccessSettings = field(default_factory=AccessSettings)
     vertex: VertexRoutes = field(default_factory=lambda: VertexRoutes.of(os.environ))
 
 
@@ -85,6 +88,7 @@ class ModelServer:
         self._log = PredictionLog(store, problem, spool, self._metrics)
         self._token = admin_token(settings.deployment)
         self._predictor = Predictor(self.host, self._log, self._metrics)
+        self._access = Access(settings.access, self._metrics.observe_access_failure)
         self._bodies = Bodies(settings.maximum_held_bytes)
         self._threads = [ThreadPoolExecutor(settings.scoring_threads, "score"), ThreadPoolExecutor(1, "explain")]
         # Explaining takes a hundred times as long as scoring, which must not wait for it.
@@ -113,7 +117,7 @@ class ModelServer:
             ]
         )
 
-        self._gateway = Gateway(self._routes, self._bodies, self._metrics)
+        self._gateway = Gateway(self._routes, self._access, self._bodies, self._metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -137,6 +141,7 @@ class ModelServer:
     def _close(self) -> None:
         for threads in self._threads:
             threads.shutdown()
+        self._access.close()
         self._predictor.close()
         self._log.close()
 

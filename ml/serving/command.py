@@ -10,6 +10,8 @@ import click
 
 from ml.errors import InputRefused, MlopsError
 from ml.runtime import Runtime
+from ml.serving.access.keys import own_headers
+from ml.serving.access.options import access_options, access_settings
 from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
 
 __all__ = ["predict", "serve"]
@@ -40,6 +42,7 @@ SHOWN_REASONS: Final = 5
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
 @limit_options
+@access_options
 @click.option(
     "--flush-interval-s",
     default=1.0,
@@ -62,7 +65,7 @@ def serve(
     port: int,
     flush_interval_s: float,
     rotate_interval_s: float,
-    **limits: Any,
+    **more: Any,
 ) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
     from ml.serving.app import ModelServer, Settings
@@ -74,9 +77,10 @@ def serve(
         cache=(cache or deployment.absolute().parent / "releases").absolute(),
         flush_interval_s=flush_interval_s,
         rotate_interval_s=rotate_interval_s,
-        **request_limits(limits),
+        **request_limits(more),
+        access=access_settings(more),
     )
-    run(ModelServer(settings), host, port, connection_limits(limits), limits["drain_s"])
+    run(ModelServer(settings), host, port, connection_limits(more), more["drain_s"])
 
 
 @click.command(epilog="Example: mlops predict --stack local-dev rows.json")
@@ -107,7 +111,7 @@ def _example(url: str) -> bytes:
 
 
 def _ask(url: str, body: bytes | None) -> dict[str, Any]:
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 # the stack's own URL
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"} | own_headers())  # noqa: S310 # the stack's own URL
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
             return cast(dict[str, Any], json.load(response))

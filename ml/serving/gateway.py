@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import Final
 
+from ml.serving.access.check import Access
 from ml.serving.capacity import Bodies
 from ml.serving.connection import SPARE
 from ml.serving.http import Receive, Response, Scope, Send, header, send_response
@@ -30,8 +31,9 @@ log = logging.getLogger(__name__)
 class Gateway:
     """Answers HTTP requests by a routing table; whatever happens, the answer is one, and counted."""
 
-    def __init__(self, routes: Routes, bodies: Bodies, metrics: ServerMetrics) -> None:
+    def __init__(self, routes: Routes, access: Access, bodies: Bodies, metrics: ServerMetrics) -> None:
         self._routes = routes
+        self._access = access
         self._bodies = bodies
         self._metrics = metrics
 
@@ -45,6 +47,8 @@ class Gateway:
             response = await self._answer(route, request)
             if response.status in RETRY_LATER:
                 response.headers.setdefault("Retry-After", RETRY_AFTER_S)
+            elif response.status == 401:
+                response.headers.setdefault("WWW-Authenticate", "Bearer")
             response.headers.setdefault("X-Request-ID", request.id)
             await send_response(send, response, with_body=scope["method"] != "HEAD")
         finally:
@@ -68,6 +72,7 @@ class Gateway:
     async def _dispatch(self, route: Route | None, request: Request) -> Response:
         if request.scope.get("state", {}).get(SPARE) and (route is None or route.path not in ALWAYS):
             raise RequestRefused(503, "The server has as many connections as it takes. Try again in a moment.")
+        self._access.caller(request.scope, route.path if route else ROUTE_OTHER)
         if route is None:
             raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes.paths)}.")
         method = request.scope["method"]

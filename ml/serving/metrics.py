@@ -63,6 +63,9 @@ class ServerMetrics:
             LATENCY_BUCKETS_S,
         )
         self._refusals = self._counter("mlops_refusals", "Requests that were not answered, by the reason.", "reason")
+        self._access_failures = self._counter(
+            "mlops_access_failures", "Requests of callers who were not let in, by the reason.", "reason"
+        )
         self._predictions = self._counter(PREDICTIONS, "Predictions by release and decision.", "release", "decision")
         self._scores = self._histogram("mlops_score", "Scores by release.", "release", SCORE_BUCKETS)
         self._logged = self._counter(
@@ -90,6 +93,10 @@ class ServerMetrics:
     def observe_refusal(self, status: int) -> None:
         """A request, or what was to be one, that was refused with that status."""
         self._refusals.labels(REASONS.get(status, "other")).inc()
+
+    def observe_access_failure(self, reason: str) -> None:
+        """Somebody was not let in."""
+        self._access_failures.labels(reason).inc()
 
     def observe_predictions(self, release: str, scores: np.ndarray, decisions: np.ndarray) -> None:
         """The predictions of one answer."""
