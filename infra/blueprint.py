@@ -1,9 +1,19 @@
 """What an environment consists of, whatever the cloud."""
 
+import pulumi
+
 from infra import clouds, release
 from infra.config import StackConfig
 from infra.contracts import (
+    AlertsArgs,
+    BudgetArgs,
+    Cloud,
     EndpointArgs,
+    Foundation,
+    IdentityArgs,
+    ImageRegistryArgs,
+    JobsArgs,
+    KeysArgs,
     NetworkArgs,
     ObjectStoreArgs,
     ObservabilityArgs,
@@ -20,29 +30,39 @@ def compose(config: StackConfig) -> Outputs:
     """Create the environment; the outputs are the fields of `ml.runtime.Runtime`."""
     cloud = clouds.load(config)
     pinned = release.check(config, cloud.store_uri(config))
-    network = cloud.network("network", NetworkArgs(config))
-    store = cloud.object_store("store", ObjectStoreArgs(config, network))
-    platform = cloud.platform("platform", PlatformArgs(config, network))
-    tracking = cloud.tracking("tracking", TrackingArgs(config, network, platform))
-    endpoint = (
-        cloud.endpoint("endpoint", EndpointArgs(config, network, platform, store.uri, pinned)) if pinned else None
-    )
-    if endpoint:
-        DeploymentRecord("release-record", config, store.uri, endpoint)
-    observability = cloud.observability(
-        "observability",
-        ObservabilityArgs(config, network, platform, store.uri, endpoint.url if endpoint else None),
-    )
+    there = cloud.options(config)
+    base = _foundation(config, cloud, there)
+    platform = cloud.platform("platform", PlatformArgs(config, base), there)
+    tracking = cloud.tracking("tracking", TrackingArgs(config, base, platform), there)
+    jobs = cloud.jobs("jobs", JobsArgs(config, base, platform, tracking), there)
+    endpoint = None
+    if pinned:
+        endpoint = cloud.endpoint("endpoint", EndpointArgs(config, base, platform, tracking, pinned), there)
+        DeploymentRecord("release-record", config, base.store.uri, endpoint)
+    observed = ObservabilityArgs(config, base, platform, tracking, endpoint)
+    observability = cloud.observability("observability", observed, there)
+    cloud.budget("budget", BudgetArgs(config, base.alerts), there)
     return {
         "stack": config.stack,
         "cloud": config.cloud,
         "platform": config.platform,
         "environment": config.environment.name,
-        "store_uri": store.uri,
+        "store_uri": base.store.uri,
         "tracking_uri": tracking.uri,
         "monitor_url": observability.monitor_url,
         "metrics_url": observability.metrics_url,
         "endpoint_url": endpoint.url if endpoint else None,
         "release": endpoint.release if endpoint else None,
+        "training_job": jobs.training,
         "log_retention_days": config.environment.log_retention_days,
     }
+
+
+def _foundation(config: StackConfig, cloud: Cloud, there: pulumi.ResourceOptions | None) -> Foundation:
+    keys = cloud.keys("keys", KeysArgs(config), there)
+    network = cloud.network("network", NetworkArgs(config, keys), there)
+    alerts = cloud.alerts("alerts", AlertsArgs(config, keys), there)
+    store = cloud.object_store("store", ObjectStoreArgs(config, network, keys), there)
+    images = cloud.image_registry("images", ImageRegistryArgs(config, keys), there)
+    identity = cloud.identity("identity", IdentityArgs(config, network, keys, store, images), there)
+    return Foundation(config, keys, network, alerts, store, images, identity)

@@ -1,23 +1,41 @@
-"""What every cloud's components take and give: the blueprint knows these and no cloud."""
+"""What every cloud's components take and give: the blueprint knows these and no cloud.
 
-from collections.abc import Callable, Mapping
+What a cloud doesn't have (a laptop has no registry and no budget) it fulfils with an object that makes nothing, so
+that neither the blueprint nor another component asks which cloud it is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pulumi
 
 from infra.config import StackConfig
 
 __all__ = [
+    "Alerts",
+    "AlertsArgs",
+    "Budget",
+    "BudgetArgs",
     "Cloud",
     "Endpoint",
     "EndpointArgs",
+    "Foundation",
+    "Identity",
+    "IdentityArgs",
+    "ImageRegistry",
+    "ImageRegistryArgs",
+    "Jobs",
+    "JobsArgs",
+    "Keys",
+    "KeysArgs",
     "Network",
     "NetworkArgs",
     "ObjectStore",
     "ObjectStoreArgs",
     "Observability",
     "ObservabilityArgs",
+    "Outputs",
     "Platform",
     "PlatformArgs",
     "Tracking",
@@ -26,16 +44,50 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class NetworkArgs:
-    """Where the environment's services talk to each other."""
+class KeysArgs:
+    """The keys that encrypt the environment at rest."""
 
     config: StackConfig
 
 
+class Keys(Protocol):
+    """`data` encrypts data, models and images; `operations` encrypts logs, alarms and the audit trail."""
+
+    data: pulumi.Output[str]
+    operations: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class NetworkArgs:
+    """Where the environment's services talk to each other."""
+
+    config: StackConfig
+    keys: Keys
+
+
 class Network(Protocol):
-    """`host` is where the environment's services listen."""
+    """`host` is where the environment's services listen: an address, or the name of a private network.
+
+    Jobs and servers get addresses in `subnets`, and `guard` says whom they may talk to.
+    """
 
     host: pulumi.Output[str]
+    subnets: Sequence[pulumi.Output[str]]
+    guard: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class AlertsArgs:
+    """Where alarms go."""
+
+    config: StackConfig
+    keys: Keys
+
+
+class Alerts(Protocol):
+    """`channel` takes alarms and tells people."""
+
+    channel: pulumi.Output[str]
 
 
 @dataclass(frozen=True)
@@ -44,12 +96,64 @@ class ObjectStoreArgs:
 
     config: StackConfig
     network: Network
+    keys: Keys
 
 
 class ObjectStore(Protocol):
-    """`uri` is an fsspec URL."""
+    """`uri` is an fsspec URL; `identifier` names the store in policies."""
 
     uri: pulumi.Output[str]
+    identifier: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class ImageRegistryArgs:
+    """The registry of the one container image."""
+
+    config: StackConfig
+    keys: Keys
+
+
+class ImageRegistry(Protocol):
+    """`image` names the pinned image by digest, None before one is pinned; `identifier` is the registry in policies."""
+
+    image: pulumi.Output[str] | None
+    identifier: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class IdentityArgs:
+    """Who may do what: an identity for each workload, none that may do everything."""
+
+    config: StackConfig
+    network: Network
+    keys: Keys
+    store: ObjectStore
+    images: ImageRegistry
+
+
+class Identity(Protocol):
+    """The identities' names as the cloud's services are given them."""
+
+    training: pulumi.Output[str]
+    serving: pulumi.Output[str]
+    monitoring: pulumi.Output[str]
+    tracking: pulumi.Output[str]
+    orchestrating: pulumi.Output[str]  # runs a pipeline's steps
+    scheduling: pulumi.Output[str]  # starts pipelines, on a schedule and on events
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What every platform stands on."""
+
+    config: StackConfig
+    keys: Keys
+    network: Network
+    alerts: Alerts
+    store: ObjectStore
+    images: ImageRegistry
+    identity: Identity
 
 
 @dataclass(frozen=True)
@@ -57,7 +161,7 @@ class PlatformArgs:
     """What trains and serves: the compute that jobs, tracking and endpoints run on."""
 
     config: StackConfig
-    network: Network
+    foundation: Foundation
 
 
 class Platform(Protocol):
@@ -71,7 +175,7 @@ class TrackingArgs:
     """The MLflow tracking server and model registry."""
 
     config: StackConfig
-    network: Network
+    foundation: Foundation
     platform: Platform
 
 
@@ -82,14 +186,30 @@ class Tracking(Protocol):
 
 
 @dataclass(frozen=True)
+class JobsArgs:
+    """What runs without a person: training on a schedule and when the monitor asks for it."""
+
+    config: StackConfig
+    foundation: Foundation
+    platform: Platform
+    tracking: Tracking
+
+
+class Jobs(Protocol):
+    """`training` is what `mlops train` starts on the platform, None where training runs in the command itself."""
+
+    training: pulumi.Output[str] | None
+
+
+@dataclass(frozen=True)
 class EndpointArgs:
     """One release, served: `release` is the digest of a bundle in the store."""
 
     config: StackConfig
-    network: Network
+    foundation: Foundation
     platform: Platform
-    store_uri: pulumi.Input[str]
-    release: pulumi.Input[str]
+    tracking: Tracking
+    release: str
 
 
 class Endpoint(Protocol):
@@ -101,33 +221,62 @@ class Endpoint(Protocol):
 
 @dataclass(frozen=True)
 class ObservabilityArgs:
-    """What watches the environment; `endpoint_url` is None before the first release."""
+    """What watches the environment; there is no endpoint before the first release."""
 
     config: StackConfig
-    network: Network
+    foundation: Foundation
     platform: Platform
-    store_uri: pulumi.Input[str]
-    endpoint_url: pulumi.Input[str] | None
+    tracking: Tracking
+    endpoint: Endpoint | None
 
 
 class Observability(Protocol):
-    """`monitor_url` is the monitor's page, `metrics_url` Prometheus, None where there is none."""
+    """`monitor_url` is the page to look at, `metrics_url` Prometheus, None where there is none."""
 
     monitor_url: pulumi.Output[str]
     metrics_url: pulumi.Output[str] | None
 
 
 @dataclass(frozen=True)
+class BudgetArgs:
+    """What the environment may cost, and who is told before it does."""
+
+    config: StackConfig
+    alerts: Alerts
+
+
+class Budget(Protocol):
+    """`identifier` names the budget."""
+
+    identifier: pulumi.Output[str]
+
+
+Args = TypeVar("Args")
+Made = TypeVar("Made")
+Maker = Callable[[str, Args, pulumi.ResourceOptions | None], Made]
+
+
+@dataclass(frozen=True)
 class Cloud:
-    """What the package of a cloud offers; the endpoint, tracking and platform are those of the stack's platform."""
+    """What the package of a cloud offers; platform, tracking, jobs and endpoint are those of the stack's platform.
+
+    `options` says where components are made: by which provider, in which account and region.
+    """
 
     store_uri: Callable[[StackConfig], str]  # known before anything is planned: physical names are deterministic
-    network: Callable[[str, NetworkArgs], Network]
-    object_store: Callable[[str, ObjectStoreArgs], ObjectStore]
-    platform: Callable[[str, PlatformArgs], Platform]
-    tracking: Callable[[str, TrackingArgs], Tracking]
-    endpoint: Callable[[str, EndpointArgs], Endpoint]
-    observability: Callable[[str, ObservabilityArgs], Observability]
+    options: Callable[[StackConfig], pulumi.ResourceOptions | None]
+    keys: Maker[KeysArgs, Keys]
+    network: Maker[NetworkArgs, Network]
+    alerts: Maker[AlertsArgs, Alerts]
+    object_store: Maker[ObjectStoreArgs, ObjectStore]
+    image_registry: Maker[ImageRegistryArgs, ImageRegistry]
+    identity: Maker[IdentityArgs, Identity]
+    platform: Maker[PlatformArgs, Platform]
+    tracking: Maker[TrackingArgs, Tracking]
+    jobs: Maker[JobsArgs, Jobs]
+    endpoint: Maker[EndpointArgs, Endpoint]
+    observability: Maker[ObservabilityArgs, Observability]
+    budget: Maker[BudgetArgs, Budget]
 
 
 Outputs = Mapping[str, pulumi.Input[str | int | None]]

@@ -39,6 +39,7 @@ class Runtime(BaseModel):
     metrics_url: str | None = None
     endpoint_url: str | None = None
     release: str | None = None
+    training_job: str | None = None
     log_retention_days: int | None = None
 
     @classmethod

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from infra.config.aws import AwsSettings
+from infra.config.ci import Ci
 from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
 
 __all__ = [
@@ -24,9 +26,10 @@ __all__ = [
 ]
 
 NAMESPACE = "mlops"
-Cloud = Literal["local"]
-Platform = Literal["process"]
-PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",)}
+Cloud = Literal["local", "aws"]
+Platform = Literal["process", "sagemaker"]
+PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker",)}
+WITHOUT_IMAGE = ("process",)  # platforms that run the checkout itself
 Port = Annotated[int, Field(ge=1024, le=65535)]
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 
@@ -91,6 +94,9 @@ class StackConfig(_Frozen):
     environment: Environment
     release: str | None = Field(default=None, pattern=DIGEST, description="The pinned release's digest")
     challenger: Challenger | None = Field(default=None, description="A release that is tried beside the pinned one")
+    image: str | None = Field(
+        default=None, pattern=DIGEST, description="The digest of the container image, in the environment's own registry"
+    )
     owner: str = Field(
         default="ml-platform", pattern=r"^[a-z0-9-]{1,40}$", description="The team that answers for the stack"
     )
@@ -98,13 +104,34 @@ class StackConfig(_Frozen):
     data_class: Literal["public", "internal", "confidential", "personal"] = Field(
         default="personal", description="The most sensitive data that it holds"
     )
+    alert_emails: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = Field(
+        default=(), description="Who is told of alarms and spending"
+    )
+    time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z_]+(/[A-Za-z_]+)*$", description="Of the office hours")
+    ci: Ci = Field(default=Ci(), description="Whose pipelines may act for the stack")
     local: LocalSettings
+    aws: AwsSettings | None = None
 
     @model_validator(mode="after")
     def _challenges_another_release(self) -> Self:
         if self.challenger and self.release in (None, self.challenger.release):
             why = "nothing is pinned that it could challenge" if self.release is None else "it is the pinned release"
             raise ValueError(f"the challenger makes no sense: {why}; remove {NAMESPACE}:challenger")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_clouds_settings(self) -> Self:
+        if getattr(self, self.cloud) is None:
+            raise ValueError(f"there is no {NAMESPACE}:{self.cloud}; see docs/{self.cloud}.md for what it must say")
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_image_to_serve_with(self) -> Self:
+        if self.release and self.image is None and self.platform not in WITHOUT_IMAGE:
+            raise ValueError(
+                f"a release is pinned, and no image to serve it with; set {NAMESPACE}:image to the digest of the image "
+                f"in the registry of {self.stack} (docs/{self.cloud}.md says how it gets there)"
+            )
         return self
 
     @classmethod

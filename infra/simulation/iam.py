@@ -39,7 +39,7 @@ OPERATORS = {
     *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "Null"),
 }
 # The longest document of each kind, without white space (IAM and STS quotas; S3's for a bucket's policy).
-LONGEST = {"identity": 6144, "trust": 2048, "resource": 20480}
+LONGEST = {"identity": 6144, "trust": 2048, "resource": 20480, "repository": 10240}
 
 
 def policy_problems(document: Any, kind: str) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _targets(statement: Mapping[str, Any], kind: str) -> Iterator[str]:
     if kind == "trust":
         if {"Resource", "NotResource"} & statement.keys():
             yield "has a Resource, which a role's trust policy can't have"
-    else:
+    elif kind != "repository":  # an image repository's policy speaks of that repository alone
         yield from _one_of(statement, "Resource", "NotResource")
     if kind == "identity":
         if {"Principal", "NotPrincipal"} & statement.keys():

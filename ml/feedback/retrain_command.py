@@ -11,12 +11,15 @@ import click
 
 from ml.problem import load_problem
 from ml.runtime import Runtime
+from ml.store import Store
 
 if TYPE_CHECKING:
     from ml.feedback.retrain import Retrained
     from ml.feedback.triggers import Verdict
 
-__all__ = ["retrain"]
+__all__ = ["REQUESTS", "retrain"]
+
+REQUESTS = "retraining/requested"
 
 
 @click.command(epilog="Example: mlops retrain --stack local-prod --to local-dev --check")
@@ -25,6 +28,7 @@ __all__ = ["retrain"]
 )
 @click.option("--to", "target", help="The stack to train in and release to, a dev one  [default: the same stack]")
 @click.option("--check", is_flag=True, help="Say whether it is time, and train nothing.")
+@click.option("--request", is_flag=True, help="With --check: when it is time, ask the platform for a training.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -32,7 +36,7 @@ __all__ = ["retrain"]
     help="The checkout, with the data files.  [default: here]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def retrain(stack: str | None, target: str | None, check: bool, root: Path, as_json: bool) -> None:
+def retrain(stack: str | None, target: str | None, check: bool, request: bool, root: Path, as_json: bool) -> None:
     """Train a challenger when it is time: for its age, drift, performance or enough new labels.
 
     It passes the gates of every release, is not worse than the champion on the newest labelled predictions, and ends
@@ -49,14 +53,27 @@ def retrain(stack: str | None, target: str | None, check: bool, root: Path, as_j
     from ml.feedback.retrain import Retrained, judge
     from ml.feedback.retrain import retrain as run
 
+    if request and not check:
+        raise click.UsageError("--request goes with --check: without it, this command trains itself.")
     if check:
-        _show(Retrained(judge(problem, source, datetime.now(UTC))[0]), source.stack, as_json)
+        verdict = judge(problem, source, datetime.now(UTC))[0]
+        _show(Retrained(verdict), source.stack, as_json)
+        if request and verdict.is_due:
+            _request(Store(source.store_uri), verdict)
         return
     into = Runtime.load(target) if target and target != stack else source
     try:
         _show(run(problem, source, into, root.resolve(), progress), into.stack, as_json)
     except Busy as busy:  # what was asked for is happening
         click.echo(json.dumps({"run": None, "release": None, "busy": str(busy)}) if as_json else str(busy))
+
+
+def _request(store: Store, verdict: "Verdict") -> None:
+    """Leave an object in the store: a cloud tells of new objects, and the stack's pipeline listens."""
+    now = datetime.now(UTC)
+    key = f"{REQUESTS}/{now:%Y-%m-%dT%H-%M-%S-%fZ}.json"
+    store.create(key, json.dumps(asdict(verdict), indent=2).encode())
+    click.echo(f"Asked for a training: {store.url(key)}", err=True)
 
 
 def _show(done: "Retrained", stack: str, as_json: bool) -> None:

@@ -13,8 +13,9 @@ from ml.errors import InputRefused
 from ml.feedback.accounts import Accounts
 from ml.feedback.labels import read_labels
 from ml.feedback.labels_command import labels
-from ml.feedback.retrain_command import retrain
+from ml.feedback.retrain_command import REQUESTS, retrain
 from ml.feedback.review_command import review
+from ml.feedback.triggers import Trigger, Verdict
 from ml.problem import load_problem
 from ml.store import Store
 from tests.live import RELEASE, labels_file, log_rows, reasons_json, runtime_json, write_log
@@ -83,6 +84,20 @@ def test_retrain_check_says_why_and_why_not(store: Store, published: str) -> Non
     assert {trigger["kind"] for trigger in verdict["triggers"]} == {"age", "labels", "drift", "performance"}
     with pytest.raises(InputRefused, match="no champion"):
         run(retrain, store, "--check")
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_training_is_asked_for_only_when_it_is_time(
+    store: Store, published: str, monkeypatch: pytest.MonkeyPatch, is_due: bool
+) -> None:
+    verdict = Verdict((Trigger("drift", is_due, "PSI of AGEP is 0.31"),), ())
+    monkeypatch.setattr("ml.feedback.retrain.judge", lambda *_: (verdict, None))
+    said = run(retrain, store, "--check", "--request", release=published)
+    asked = list(store.list(REQUESTS))
+    assert len(asked) == is_due
+    assert all(store.url(key) in said.stderr for key in asked)
+    assert [json.loads(store.read(key))["triggers"][0]["kind"] for key in asked] == ["drift"] * is_due
+    assert run(retrain, store, "--request", release=published).exit_code == 2  # a person's training asks nobody
 
 
 @pytest.mark.parametrize("name", ["labels", "review", "retrain", "erase", "subject-export", "retention"])

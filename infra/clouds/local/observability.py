@@ -24,15 +24,15 @@ class Observability(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:local:Observability", name, None, opts)
-        ports, host = args.config.local.ports, args.network.host
-        endpoint = ["--endpoint", args.endpoint_url] if args.endpoint_url else []
+        ports, host = args.config.local.ports, args.foundation.network.host
+        endpoint = ["--endpoint", args.endpoint.url] if args.endpoint else []
         self.monitor_url = program(
             self,
             logical(name, "monitor"),
             args,
             "monitor",
             [
-                *(sys.executable, "-m", "ml", "monitor", "--store", args.store_uri, *endpoint),
+                *(sys.executable, "-m", "ml", "monitor", "--store", args.foundation.store.uri, *endpoint),
                 *("--interval-s", str(args.config.environment.probe_interval_s)),
                 *("--host", host, "--port", str(ports.monitor)),
             ],
@@ -60,7 +60,7 @@ class Observability(pulumi.ComponentResource):
                     f"--storage.tsdb.path={root}/metrics/data",
                 ),
                 *(f"--storage.tsdb.retention.time={args.config.environment.log_retention_days}d",),
-                pulumi.Output.concat("--web.listen-address=", args.network.host, f":{ports.metrics}"),
+                pulumi.Output.concat("--web.listen-address=", args.foundation.network.host, f":{ports.metrics}"),
             ],
             ready_path="/-/ready",
             port=ports.metrics,

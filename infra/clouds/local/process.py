@@ -29,7 +29,7 @@ class Platform(pulumi.ComponentResource):
             {
                 "root": str(_paths.root(config)),
                 "identifier": physical(config.stack, "supervisor", maximum_length=64),
-                "host": args.network.host,
+                "host": args.foundation.network.host,
                 "tags": tags(config),
             },
             pulumi.ResourceOptions(parent=self, protect=config.environment.is_protected),
@@ -53,7 +53,7 @@ class Tracking(pulumi.ComponentResource):
             "tracking",
             [
                 *(sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--log-level", "warning"),
-                *("--host", args.network.host, "--port", str(port)),
+                *("--host", args.foundation.network.host, "--port", str(port)),
             ],
             ready_path="/health",
             port=port,
@@ -90,8 +90,8 @@ class Endpoint(pulumi.ComponentResource):
             args,
             "endpoint",
             [
-                *(sys.executable, "-m", "ml", "serve", "--deployment", str(file), "--store", args.store_uri),
-                *("--host", args.network.host, "--port", str(port)),
+                *(sys.executable, "-m", "ml", "serve", "--deployment", str(file), "--store", args.foundation.store.uri),
+                *("--host", args.foundation.network.host, "--port", str(port)),
             ],
             ready_path="/ready",
             port=port,
@@ -142,7 +142,7 @@ def program(
             "environment": environment or {},
             "folders": folders or [],
             "files": files or {},
-            "address": pulumi.Output.concat(args.network.host, f":{port}"),
+            "address": pulumi.Output.concat(args.foundation.network.host, f":{port}"),
             "ready_path": ready_path,
             "ready_timeout_s": READY_TIMEOUT_S,
         },

@@ -14,6 +14,7 @@ class ObjectStore(pulumi.ComponentResource):
     """A folder that only this user can read; destroying the stack leaves the data in it."""
 
     uri: pulumi.Output[str]
+    identifier: pulumi.Output[str]
 
     def __init__(self, name: str, args: ObjectStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:local:ObjectStore", name, None, opts)
@@ -23,4 +24,5 @@ class ObjectStore(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, protect=args.config.environment.is_protected),
         )
         self.uri = folder.uri
+        self.identifier = folder.id
         self.register_outputs({"uri": self.uri})

@@ -95,7 +95,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refers: dict[str, str] = {}  # path of a property → type (or `type.output`) of what must be there
     needs: list[Need] = []
     holds: list[str] = []  # those of them that keep what they refer to from being deleted
-    documents: dict[str, Literal["identity", "resource", "trust", "json"]] = {}
+    documents: dict[str, Literal["identity", "resource", "repository", "trust", "json"]] = {}
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
     apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
     api: Api | None = None

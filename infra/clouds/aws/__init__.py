@@ -1,0 +1,53 @@
+"""AWS: one account an environment. Other clouds follow this package file by file."""
+
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from infra.contracts import Cloud
+
+if TYPE_CHECKING:
+    from infra.config import StackConfig
+
+__all__ = ["cloud"]
+
+
+def cloud(platform: str) -> Cloud:
+    """The components of AWS, with those of `platform` for training and serving."""
+    from infra.clouds.aws import budget, identity, images, keys, network, observability, storage
+    from infra.clouds.aws import sagemaker as sagemaker_platform
+
+    chosen = {"sagemaker": sagemaker_platform}[platform]
+    return Cloud(
+        store_uri=storage.store_uri,
+        options=_in_the_account,
+        keys=keys.Keys,
+        network=network.Network,
+        alerts=observability.Alerts,
+        object_store=storage.ObjectStore,
+        image_registry=images.ImageRegistry,
+        identity=identity.Identity,
+        platform=chosen.Platform,
+        tracking=chosen.Tracking,
+        jobs=chosen.Jobs,
+        endpoint=chosen.Endpoint,
+        observability=observability.Observability,
+        budget=budget.Budget,
+    )
+
+
+def _in_the_account(config: "StackConfig") -> pulumi.ResourceOptions:
+    """A provider that refuses another account than the stack's, and tags whatever it makes."""
+    import pulumi_aws as aws
+
+    from infra.clouds.aws._account import settings
+    from infra.naming import tags
+
+    account = settings(config)
+    provider = aws.Provider(
+        "aws",
+        region=account.region,  # pyright: ignore[reportArgumentType] # a plain string, checked by the configuration
+        allowed_account_ids=[account.account_id],
+        default_tags={"tags": tags(config)},
+    )
+    return pulumi.ResourceOptions(providers=[provider])

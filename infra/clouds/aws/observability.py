@@ -1,0 +1,169 @@
+"""Where alarms go, who touched the data, and the page to look at."""
+
+import pulumi
+from pulumi_aws import cloudtrail, cloudwatch, sns
+
+from infra.clouds.aws import _dashboard
+from infra.clouds.aws._account import arn, bucket_arn, bucket_name, settings
+from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
+from infra.clouds.aws._names import dashboard_name, dashboard_url
+from infra.clouds.aws._policy import Statement, allow, document
+from infra.config import StackConfig
+from infra.contracts import AlertsArgs, ObservabilityArgs
+from infra.naming import logical, physical
+
+__all__ = ["Alerts", "Observability"]
+
+SENDERS = {  # who may send to the topic, and what they are asked to prove
+    "cloudwatch": "alarm:*",
+    "events": "rule/*",
+}
+ACCOUNT_SENDERS = ("budgets", "costalerts")
+
+
+class Alerts(pulumi.ComponentResource):
+    """A topic that tells people by e-mail; each address has to confirm once."""
+
+    channel: pulumi.Output[str]
+
+    def __init__(self, name: str, args: AlertsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:aws:Alerts", name, None, opts)
+        config, child = args.config, pulumi.ResourceOptions(parent=self)
+        topic = sns.Topic(
+            logical(name, "topic"),
+            name=physical(config.stack, "alerts", maximum_length=256),
+            kms_master_key_id=args.keys.operations,
+            opts=child,
+        )
+        senders = [
+            allow(
+                service.capitalize(),
+                ["sns:Publish"],
+                [topic.arn],
+                to={"Service": f"{service}.amazonaws.com"},
+                when={"ArnLike": {"aws:SourceArn": arn(config, service, things)}},
+            )
+            for service, things in SENDERS.items()
+        ]
+        ours = {"StringEquals": {"aws:SourceAccount": settings(config).account_id}}
+        spending = {"Service": [f"{service}.amazonaws.com" for service in ACCOUNT_SENDERS]}
+        policy = sns.TopicPolicy(
+            logical(name, "policy"),
+            arn=topic.arn,
+            policy=document(*senders, allow("Spending", ["sns:Publish"], [topic.arn], to=spending, when=ours)),
+            opts=child,
+        )
+        for number, address in enumerate(config.alert_emails, start=1):
+            sns.TopicSubscription(
+                logical(name, f"email-{number}"), topic=topic.arn, protocol="email", endpoint=address, opts=child
+            )
+        # Whoever is given the topic may rely on being let in.
+        self.channel = pulumi.Output.all(topic.arn, policy.id).apply(lambda both: both[0])
+        self.register_outputs({"channel": self.channel})
+
+
+class Observability(pulumi.ComponentResource):
+    """The audit trail of the store, word of failed jobs, and a dashboard."""
+
+    monitor_url: pulumi.Output[str]
+    metrics_url: pulumi.Output[str] | None
+
+    def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:aws:Observability", name, None, opts)
+        self._args, self._child = args, pulumi.ResourceOptions(parent=self)
+        self._trail(name)
+        self._failures(name)
+        cloudwatch.Dashboard(
+            logical(name, "dashboard"),
+            dashboard_name=dashboard_name(args.config),
+            dashboard_body=_dashboard.body(args.config, settings(args.config).region),
+            opts=self._child,
+        )
+        self.monitor_url = pulumi.Output.from_input(dashboard_url(args.config))
+        self.metrics_url = None
+        self.register_outputs({"monitor_url": self.monitor_url, "metrics_url": self.metrics_url})
+
+    def _trail(self, name: str) -> None:
+        """Who read or wrote which object of the store, and every change of the account, where nobody can alter it."""
+        config, account = self._args.config, settings(self._args.config)
+        environment, keys = config.environment, self._args.foundation.keys
+        trail_name = physical(config.stack, "audit", maximum_length=128)
+        audit = PrivateBucket(
+            logical(name, "audit"),
+            BucketConfig(
+                bucket_name(config, "audit"),
+                account.region,
+                environment.is_protected,
+                environment.noncurrent_days,
+                {"": environment.log_retention_days},
+            ),
+            keys.operations,
+            _trail_writes(config, trail_name),
+            pulumi.ResourceOptions(parent=self),
+        )
+        objects = pulumi.Output.concat(self._args.foundation.store.identifier, "/")
+        cloudtrail.Trail(
+            logical(name, "trail"),
+            name=trail_name,
+            s3_bucket_name=audit.usable_name,
+            kms_key_id=keys.operations,
+            is_multi_region_trail=True,
+            include_global_service_events=True,
+            enable_log_file_validation=True,
+            advanced_event_selectors=[
+                {
+                    "name": "Who touched the store",
+                    "field_selectors": [
+                        {"field": "eventCategory", "equals": ["Data"]},
+                        {"field": "resources.type", "equals": ["AWS::S3::Object"]},
+                        {"field": "resources.ARN", "starts_withs": [objects]},
+                    ],
+                },
+                {
+                    "name": "What was changed in the account",
+                    "field_selectors": [
+                        {"field": "eventCategory", "equals": ["Management"]},
+                        {"field": "readOnly", "equals": ["false"]},
+                    ],
+                },
+            ],
+            opts=pulumi.ResourceOptions(parent=self, protect=environment.is_protected),
+        )
+
+    def _failures(self, name: str) -> None:
+        """Tell people of a training job that failed and of an endpoint's deployment that was rolled back."""
+        rule = cloudwatch.EventRule(
+            logical(name, "failures"),
+            name=physical(self._args.config.stack, "failures", maximum_length=64),
+            description="Jobs and deployments of this stack that failed",
+            event_pattern=pulumi.Output.json_dumps(
+                {
+                    "source": ["aws.sagemaker"],
+                    "detail-type": [
+                        "SageMaker Training Job State Change",
+                        "SageMaker Model Building Pipeline Execution Status Change",
+                        "SageMaker Endpoint Deployment State Change",
+                    ],
+                    "$or": [
+                        {"detail": {"TrainingJobStatus": ["Failed"]}},
+                        {"detail": {"currentPipelineExecutionStatus": ["Failed"]}},
+                        {"detail": {"EndpointDeploymentStatus": ["Failed", "RollbackCompleted", "RollbackFailed"]}},
+                    ],
+                }
+            ),
+            opts=self._child,
+        )
+        cloudwatch.EventTarget(
+            logical(name, "failures-told"), rule=rule.name, arn=self._args.foundation.alerts.channel, opts=self._child
+        )
+
+
+def _trail_writes(config: StackConfig, trail_name: str) -> list[Statement]:
+    """CloudTrail may write for this one trail, and look whether it may."""
+    bucket, account = bucket_arn(config, bucket_name(config, "audit")), settings(config).account_id
+    trail = {"StringEquals": {"aws:SourceArn": arn(config, "cloudtrail", f"trail/{trail_name}")}}
+    service = {"Service": "cloudtrail.amazonaws.com"}
+    return [
+        allow("TrailLooks", ["s3:GetBucketAcl"], [bucket], to=service, when=trail),
+        allow("TrailWrites", ["s3:PutObject"], [f"{bucket}/AWSLogs/{account}/*"], to=service, when=trail),
+    ]

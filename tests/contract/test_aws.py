@@ -1,0 +1,329 @@
+"""What every AWS stack registers: names, tags, protection, least privilege, and what differs between environments."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.config import ENVIRONMENTS
+from ml.runtime import Runtime
+from tests.contract.conftest import DIGEST, Plan, Registered
+
+GOLDEN = Path(__file__).parent / "golden"
+STACKS = [f"aws-sagemaker-{environment}" for environment in ENVIRONMENTS]
+CHALLENGER = "sha256:" + "b" * 64
+# What keeps data, evidence or names that others rely on.
+KEEPS = ("s3/bucket:Bucket", "kms/key:Key", "ecr/repository:Repository", "cloudtrail/trail:Trail")
+SERVES = ("sagemaker/endpoint:Endpoint", "sagemaker/mlflowTrackingServer:MlflowTrackingServer")
+
+
+def stated(stack: str) -> dict[str, str]:
+    """The stack file's values as the engine hands them over."""
+    text = (Path(__file__).parents[2] / "stacks" / f"Pulumi.{stack}.yaml").read_text()
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in yaml.safe_load(text)["config"].items()}
+
+
+PLANS: dict[str, Plan] = {}  # a plan takes seconds, and the same one answers many questions
+
+
+@pytest.fixture
+def planned(plan: Callable[..., Plan]) -> Callable[..., Plan]:
+    """Plans a shipped stack: before its first release, or with one pinned."""
+
+    def run(stack: str, *, released: bool = True, **values: str) -> Plan:
+        pins = {"mlops:release": DIGEST, "mlops:image": DIGEST} if released else {}
+        key = f"{stack} {released} {sorted(values.items())}"
+        if key not in PLANS:
+            PLANS[key] = plan(stack, released=released, **(stated(stack) | pins | values))
+        return PLANS[key]
+
+    return run
+
+
+def documents(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every policy statement of the stack, with the resource that carries it."""
+    for resource in plan.resources:
+        for key in ("policy", "assumeRolePolicy"):
+            text = resource.inputs.get(key)
+            if isinstance(text, str) and '"Statement"' in text:
+                for statement in json.loads(text)["Statement"]:
+                    yield resource.name, statement
+
+
+def of_type(plan: Plan, *types: str) -> list[Registered]:
+    return [r for r in plan.resources if r.type.removeprefix("aws:") in types]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("released", [False, True], ids=["empty", "released"])
+def test_types_names_and_parents_are_those_of_the_golden_list(
+    planned: Callable[..., Plan], stack: str, released: bool
+) -> None:
+    """A changed type, name or parent replaces the resource in every environment: change the list on purpose only."""
+    registered = sorted([r.type, r.name, r.parent] for r in planned(stack, released=released).resources)
+    golden = json.loads((GOLDEN / f"{stack}.json").read_text())["released" if released else "empty"]
+    assert registered == golden
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_outputs_are_the_runtime(planned: Callable[..., Plan], stack: str) -> None:
+    outputs = planned(stack).outputs
+    assert outputs.keys() == Runtime.model_fields.keys()
+    runtime = Runtime.model_validate(outputs)
+    assert runtime.release == DIGEST
+    assert runtime.store_uri.startswith("s3://mlops-")
+    assert runtime.training_job is not None
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_jobs_are_told_what_they_load(planned: Callable[..., Plan], stack: str) -> None:
+    """`mlops` in a container reads MLOPS_RUNTIME: the training's and the monitor's must be accepted there."""
+    plan = planned(stack)
+    (step,) = json.loads(plan.named("jobs-training").inputs["pipelineDefinition"])["Steps"]
+    monitoring = plan.named("endpoint-monitoring").inputs["monitoringScheduleConfig"]["monitoringJobDefinition"]
+    told = [
+        environment["MLOPS_RUNTIME"] for environment in (step["Arguments"]["Environment"], monitoring["environment"])
+    ]
+    training, monitor = (Runtime.parse(json.loads(text), "MLOPS_RUNTIME") for text in told)
+    assert (training.stack, training.release) == (stack, None)
+    assert monitor.release == DIGEST
+
+
+def test_what_the_monitoring_job_writes_starts_the_training(planned: Callable[..., Plan]) -> None:
+    from ml.feedback.retrain_command import REQUESTS
+
+    plan = planned("aws-sagemaker-prod")
+    pattern = json.loads(plan.named("jobs-drift").inputs["eventPattern"])["detail"]
+    assert pattern["object"]["key"] == [{"prefix": f"{REQUESTS}/"}]
+    assert pattern["bucket"]["name"] == [plan.named("store-bucket").inputs["bucket"]]
+    assert plan.named("store-events").inputs["eventbridge"] is True
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_first_up_makes_what_images_and_releases_come_into_and_nothing_that_waits_for_them(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    plan = planned(stack, released=False)
+    runtime = Runtime.model_validate(plan.outputs)
+    assert (runtime.endpoint_url, runtime.release, runtime.training_job) == (None, None, None)
+    assert of_type(plan, "ecr/repository:Repository")
+    assert not of_type(plan, "sagemaker/model:Model", "sagemaker/pipeline:Pipeline")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_whatever_can_be_tagged_is_tagged_by_the_provider(planned: Callable[..., Plan], stack: str) -> None:
+    """Tags are the provider's: it puts them on all it makes. What has tags of its own doesn't override them."""
+    plan = planned(stack, **{"mlops:owner": "fraud-team"})
+    tags = json.loads(plan.named("aws").inputs["defaultTags"])["tags"]
+    assert set(tags) == {"project", "stack", "environment", "owner", "cost-centre", "data-class"}
+    assert (tags["owner"], tags["stack"]) == ("fraud-team", stack)
+    assert not [r.name for r in plan.resources if set(r.inputs.get("tags") or {}) & set(tags)]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_nothing_is_made_in_another_account(planned: Callable[..., Plan], stack: str) -> None:
+    own = json.loads(stated(stack)["mlops:aws"])["account_id"]
+    assert json.loads(planned(stack).named("aws").inputs["allowedAccountIds"]) == [own]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_prod_protects_what_keeps_and_what_serves_and_the_others_nothing(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    plan = planned(stack)
+    kept = of_type(plan, *KEEPS, *SERVES)
+    assert len(kept) > 6
+    assert {r.protected for r in kept} == {stack.endswith("prod")}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_policy_allows_a_wildcard_action_on_a_wildcard_resource(planned: Callable[..., Plan], stack: str) -> None:
+    statements = list(documents(planned(stack)))
+    assert len(statements) > 40
+    for name, statement in statements:
+        if statement["Effect"] == "Allow":
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            assert not [action for action in actions if "*" in action], name
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_resource_bears_a_condition_or_is_one_of_the_few_actions_that_know_no_resource(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    resourceless = re.compile(r"ecr:GetAuthorizationToken|ec2:(Describe|(Create|Delete)NetworkInterface)\w*")
+    for name, statement in documents(planned(stack)):
+        everything = statement.get("Resource") == ["*"] and statement["Effect"] == "Allow"
+        if everything and "Principal" not in statement and "Condition" not in statement:
+            assert all(resourceless.fullmatch(action) for action in statement["Action"]), name
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_services_take_a_role_only_for_this_account_and_ci_only_for_its_own_pipeline(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    environment = stack.rpartition("-")[2]
+    for role in of_type(planned(stack), "iam/role:Role"):
+        (statement,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+        claims = statement["Condition"]["StringEquals"]
+        if "Federated" in statement["Principal"]:
+            host = "token.actions.githubusercontent.com"
+            assert claims == {
+                f"{host}:aud": "sts.amazonaws.com",
+                f"{host}:sub": f"repo:example/mlops:environment:{environment}",
+            }
+        else:
+            assert claims == {"aws:SourceAccount": json.loads(stated(stack)["mlops:aws"])["account_id"]}
+
+
+def test_every_ci_system_is_believed_by_what_it_signs_alone(planned: Callable[..., Plan]) -> None:
+    devops = {
+        "organization": "acme",
+        "organization_id": "01234567-89ab-cdef-0123-456789abcdef",
+        "project": "ml",
+        "service_connection": "aws-dev",
+    }
+    ci = json.dumps({"github": "acme/ml", "gitlab": "acme/group/ml", "azure_devops": devops})
+    plan = planned(STACKS[0], **{"mlops:ci": ci})
+    assert sorted(r.inputs["url"] for r in of_type(plan, "iam/openIdConnectProvider:OpenIdConnectProvider")) == [
+        "https://gitlab.com",
+        "https://token.actions.githubusercontent.com",
+        f"https://vstoken.dev.azure.com/{devops['organization_id']}",
+    ]
+    subjects = [
+        value
+        for _, statement in documents(plan)
+        for key, value in statement.get("Condition", {}).get("StringEquals", {}).items()
+        if key.endswith(":sub")
+    ]
+    assert sorted(subjects) == [
+        "project_path:acme/group/ml:ref_type:branch:ref:main",
+        "repo:acme/ml:environment:dev",
+        "sc://acme/ml/aws-dev",
+    ]
+    assert not of_type(plan, "iam/accessKey:AccessKey", "iam/user:User")
+
+
+def test_the_next_environment_reads_releases_and_nothing_else(planned: Callable[..., Plan]) -> None:
+    reader = "arn:aws:iam::444455556666:root"
+    granted = [
+        (name, action)
+        for name, statement in documents(planned("aws-sagemaker-dev"))
+        if statement.get("Principal") == {"AWS": reader}
+        for action in statement["Action"]
+    ]
+    assert {name for name, _ in granted} == {"keys-data", "store-policy", "images-policy"}
+    assert {action for _, action in granted} == {
+        *("kms:Decrypt", "kms:DescribeKey", "s3:GetObject", "s3:ListBucket"),
+        *("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"),
+    }
+    assert not [
+        name
+        for name, statement in documents(planned("aws-sagemaker-prod"))
+        if "root" in json.dumps(statement.get("Principal", {})) and "123456789012" not in json.dumps(statement)
+    ]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_bucket_is_closed_versioned_and_encrypted(planned: Callable[..., Plan], stack: str) -> None:
+    plan = planned(stack)
+    buckets = {r.name.removesuffix("-bucket") for r in of_type(plan, "s3/bucket:Bucket")}
+    assert {"store", "observability-audit"} <= buckets
+    for bucket in buckets:
+        block = plan.named(f"{bucket}-private").inputs
+        assert all(block[key] for key in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls"))
+        assert block["restrictPublicBuckets"]
+        assert plan.named(f"{bucket}-versioning").inputs["versioningConfiguration"]["status"] == "Enabled"
+        rule = plan.named(f"{bucket}-encryption").inputs["rules"][0]
+        assert rule["applyServerSideEncryptionByDefault"]["sseAlgorithm"] == "aws:kms"
+        refused = [s["Condition"] for n, s in documents(plan) if n == f"{bucket}-policy" and s["Effect"] == "Deny"]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in refused
+
+
+def test_only_prod_has_a_ledger_that_nobody_can_delete(planned: Callable[..., Plan]) -> None:
+    locks = {s: of_type(planned(s), "s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration") for s in STACKS}
+    assert {stack: len(found) for stack, found in locks.items()} == dict(zip(STACKS, (0, 0, 1), strict=True))
+    retention = locks["aws-sagemaker-prod"][0].inputs["rule"]["defaultRetention"]
+    assert retention == {"mode": "COMPLIANCE", "days": ENVIRONMENTS["prod"].ledger_lock_days}
+
+
+def test_dev_and_test_stop_off_hours_and_prod_scales(planned: Callable[..., Plan]) -> None:
+    for stack in STACKS:
+        plan = planned(stack)
+        targets = [r.inputs["target"]["arn"].rpartition(":")[2] for r in of_type(plan, "scheduler/schedule:Schedule")]
+        stops = {"deleteEndpoint", "createEndpoint", "startMlflowTrackingServer", "stopMlflowTrackingServer"}
+        assert (stops <= set(targets)) is not stack.endswith("prod")
+        assert len(of_type(plan, "appautoscaling/target:Target")) == stack.endswith("prod")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_bad_release_is_taken_back_by_alarms_that_exist(planned: Callable[..., Plan], stack: str) -> None:
+    plan = planned(stack)
+    rollout = plan.named("endpoint-endpoint").inputs["deploymentConfig"]
+    named = {alarm["alarmName"] for alarm in rollout["autoRollbackConfiguration"]["alarms"]}
+    alarms = {r.inputs["name"]: r.inputs for r in of_type(plan, "cloudwatch/metricAlarm:MetricAlarm")}
+    assert named
+    assert named <= alarms.keys()
+    assert all(alarms[name]["alarmActions"] for name in named)
+    canary = rollout["blueGreenUpdatePolicy"]["trafficRoutingConfiguration"]["type"] == "CANARY"
+    assert canary is not stack.endswith("dev")
+
+
+@pytest.mark.parametrize(("mode", "shadows", "weights"), [("shadow", 1, [1]), ("canary", 0, [0.8, 0.2])])
+def test_a_stated_challenger_gets_its_share(
+    planned: Callable[..., Plan], mode: str, shadows: int, weights: list[float]
+) -> None:
+    challenger = json.dumps({"release": CHALLENGER, "mode": mode, "weight": 0.2})
+    served = planned("aws-sagemaker-prod", **{"mlops:challenger": challenger}).named("endpoint-configuration").inputs
+    assert [variant["initialVariantWeight"] for variant in served["productionVariants"]] == weights
+    assert len(served.get("shadowProductionVariants") or []) == shadows
+
+
+def test_another_release_has_other_models_and_another_configuration(planned: Callable[..., Plan]) -> None:
+    """SageMaker changes neither: with the same name the new one could not be made before the old one is gone."""
+    names = []
+    for challenger in ("sha256:" + "c" * 64, CHALLENGER):
+        stated_ = json.dumps({"release": challenger})
+        plan = planned("aws-sagemaker-prod", **{"mlops:challenger": stated_})
+        names.append({plan.named(n).inputs["name"] for n in ("endpoint-challenger", "endpoint-configuration")})
+    assert not names[0] & names[1]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_names_keep_within_the_services_limits(planned: Callable[..., Plan], stack: str) -> None:
+    limits = {
+        "iam/role:Role": ("name", 64),
+        "s3/bucket:Bucket": ("bucket", 63),
+        "sagemaker/endpoint:Endpoint": ("name", 63),
+        "sagemaker/endpointConfiguration:EndpointConfiguration": ("name", 63),
+        "sagemaker/model:Model": ("name", 63),
+        "scheduler/schedule:Schedule": ("name", 64),
+        "cloudwatch/eventRule:EventRule": ("name", 64),
+        "budgets/budget:Budget": ("name", 100),
+    }
+    for type_, (key, limit) in limits.items():
+        found = of_type(planned(stack), type_)
+        assert found, type_
+        assert all(len(r.inputs[key]) <= limit for r in found)
+        assert len({r.inputs[key] for r in found}) == len(found)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_logical_names_hold_no_environment_and_no_region(planned: Callable[..., Plan], stack: str) -> None:
+    said = {stack.rpartition("-")[2], "eu-west-1", "eu-central-1"}
+    assert not [r.name for r in planned(stack).resources if said & {*r.name.split("-"), r.name}]
+
+
+def test_a_shared_account_gets_nothing_twice_that_it_has_once(planned: Callable[..., Plan]) -> None:
+    shared = json.loads(stated("aws-sagemaker-prod")["mlops:aws"]) | {"account_is_shared": True}
+    plan = planned("aws-sagemaker-prod", **{"mlops:aws": json.dumps(shared)})
+    once = (
+        "iam/openIdConnectProvider:OpenIdConnectProvider",
+        "ecr/replicationConfiguration:ReplicationConfiguration",
+        "costexplorer/anomalyMonitor:AnomalyMonitor",
+    )
+    assert not of_type(plan, *once)
+    assert all(of_type(planned("aws-sagemaker-prod"), type_) for type_ in once)
