@@ -1,8 +1,9 @@
 """May this release be deployed in this environment? The one answer, for every command and for `pulumi up`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from ml.errors import ReleaseRefused
 from ml.release.bundle import verify
@@ -14,6 +15,7 @@ from ml.release.signing import verify_signature
 from ml.store import Store
 
 __all__ = [
+    "PREVIOUS",
     "Rules",
     "SoundRelease",
     "require_deployable",
@@ -21,6 +23,8 @@ __all__ = [
     "require_not_retired",
     "require_sound",
 ]
+
+PREVIOUS: Final[Mapping[str, str | None]] = {"dev": None, "test": "dev", "prod": "test"}  # where a release comes from
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ml.release.checks import run_checks, table
 from ml.release.history import arrival, passing_gate, serving
 from ml.release.keys import Signer
 from ml.release.ledger import Entry
-from ml.release.policy import require_not_retired, require_sound
+from ml.release.policy import PREVIOUS, require_not_retired, require_sound
 from ml.release.signing import copy_signature, verify_signature
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
@@ -43,6 +43,12 @@ def promote(
     """Promote a release, by default the one that `source` serves; ReleaseRefused, with the old pin, when it may not."""
     if source.stack == target.stack:
         raise InputRefused(f"{source.stack} can't be promoted to itself. Name two stacks.")
+    previous = PREVIOUS.get(target.environment)
+    if previous not in (None, source.environment):
+        raise InputRefused(
+            f"{target.stack} takes only what has passed in {previous}, and {source.stack} is {source.environment}. "
+            f"Promote the release to a {previous} stack first."
+        )
     digest = digest or source.serves
     if digest is None:
         raise InputRefused(f"{source.stack} serves nothing to promote. Name a release with --release.")

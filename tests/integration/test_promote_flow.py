@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.config import StackConfig
+from infra.config.environments import ENVIRONMENTS
 from infra.release import PinRefused, check
 from ml.errors import InputRefused, ReleaseRefused
 from ml.predictions import log_schema, partition
@@ -22,6 +23,7 @@ from ml.release.audit import audit
 from ml.release.bundle import fetch, key_of, verify
 from ml.release.deployed import record_deployed, record_undeployed
 from ml.release.keys_command import keys
+from ml.release.policy import PREVIOUS
 from ml.release.promote import Promotion, promote
 from ml.release.releases import releases
 from ml.release.retire import retire
@@ -204,6 +206,15 @@ def test_nothing_to_promote_and_promoting_to_itself_are_said(at: Open, small_pro
         bring(at, "dev", "test", None, small_problem)
     with pytest.raises(InputRefused, match="to itself"):
         bring(at, "dev", "dev", None, small_problem)
+
+
+def test_no_environment_is_passed_over(at: Open, digest: str, small_problem: Problem) -> None:
+    """Preview would refuse the evidence; here nothing is even copied, nor PROD's pin changed."""
+    with pytest.raises(InputRefused, match=r"takes only what has passed in test, and local-dev is dev"):
+        bring(at, "dev", "prod", digest, small_problem)
+    assert list(at("prod").store.list()) == []
+    assert pinned(at("prod").file) is None
+    assert {name: each.previous for name, each in ENVIRONMENTS.items()} == PREVIOUS
 
 
 def test_rollback_goes_back_one_deployment_at_a_time(
