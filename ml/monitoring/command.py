@@ -9,9 +9,11 @@ import click
 
 if TYPE_CHECKING:
     from ml.monitoring.report import Report
+    from ml.store import Store
 
 __all__ = ["monitor"]
 
+PREDICTIONS = "predictions"  # ml.predictions.PREFIX, without the libraries that it is read with
 _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S%z"])
 
 
@@ -74,14 +76,11 @@ def run(
 
     The report goes into the store as JSON, page and metrics. An alert is a finding, not a failure: the exit code is 0.
     """
-    from ml.monitoring.run import monitor_once
-    from ml.problem import load_problem
     from ml.runtime import Runtime
     from ml.store import Store
 
     store = Store(store_uri or Runtime.load(stack).store_uri)
-    window = (_utc(since), _utc(until))
-    report = monitor_once(store, load_problem(), datetime.now(UTC), *window, lambda line: click.echo(line, err=True))
+    report = _report(store, _utc(since), _utc(until)) if store.exists(PREDICTIONS) else None
     if as_json:
         click.echo(json.dumps(report.to_builtins() if report else None, indent=2))
     elif report is None:
@@ -102,6 +101,13 @@ def rules(out: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         out.write_text(text, encoding="utf-8")
+
+
+def _report(store: "Store", since: datetime | None, until: datetime | None) -> "Report | None":
+    from ml.monitoring.run import monitor_once  # seconds of imports: not for an environment that nobody asked yet
+    from ml.problem import load_problem
+
+    return monitor_once(store, load_problem(), datetime.now(UTC), since, until, lambda line: click.echo(line, err=True))
 
 
 def _utc(time: datetime | None) -> datetime | None:

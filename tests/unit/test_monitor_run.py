@@ -1,8 +1,11 @@
 """A run over the log of a store: which rows, which releases, what is kept, and that the page shows it safely."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,14 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.feedback.triggers import read_alerts
 from ml.monitoring import report as reports
+from ml.monitoring.command import PREDICTIONS
 from ml.monitoring.latest import LATEST, read_latest
 from ml.monitoring.report import Report
 from ml.monitoring.run import monitor_once
+from ml.predictions import PREFIX
 from ml.problem import Problem
 from ml.release.bundle import key_of
 from ml.store import Store
 from tests.monitor_data import NOW, deliver, log_predictions, reference_of, resampled, watchful
 
+ROOT = Path(__file__).parents[2]
 YOUNG = pl.col("AGEP") < 30
 
 
@@ -97,6 +103,18 @@ def test_the_window_is_what_was_asked_for(store: Store, problem: Problem, publis
 def test_nothing_predicted_is_nothing_reported(store: Store, problem: Problem, published: str) -> None:
     assert monitor_once(store, problem, NOW) is None
     assert not store.exists(LATEST)
+
+
+def test_an_environment_that_nobody_asked_is_looked_at_without_loading_what_compares(store: Store) -> None:
+    code = (
+        "import sys\n"
+        "from ml.monitoring.command import monitor\n"
+        f"monitor.main(['run', '--store', {store.uri!r}, '--json'], standalone_mode=False)\n"
+        "assert not {'polars', 'scipy', 'pyarrow'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert json.loads(done.stdout) is None
+    assert PREDICTIONS == PREFIX
 
 
 def test_traffic_that_stops_alerts(store: Store, problem: Problem, published: str) -> None:
