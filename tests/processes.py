@@ -24,14 +24,17 @@ JSON = {"Content-Type": "application/json"}
 class Process:
     """`mlops …` on a free port."""
 
-    def __init__(self, *arguments: str) -> None:
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None, stdout: Any = None) -> None:
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "ml", *arguments, "--port", "0"], stderr=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "ml", *arguments, "--port", "0"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=inherited | (environment or {}),
         )
         assert self.popen.stderr is not None
         self.said = b""
-        while not (found := re.search(rb"Listening on http://[\d.]+:(\d+)\n", self.said)):
+        while not (found := re.search(rb"Listening on http://[\d.]+:(\d+)[\n\"]", self.said)):
             ready, _, _ = select.select([self.popen.stderr], [], [], START_S)
             chunk = os.read(self.popen.stderr.fileno(), 65536) if ready else b""
             assert chunk, f"it did not listen: {self.said.decode()}"
@@ -66,8 +69,8 @@ class Process:
 
 
 @contextlib.contextmanager
-def process(*arguments: str) -> Iterator[Process]:
-    running = Process(*arguments)
+def process(*arguments: str, **given: Any) -> Iterator[Process]:
+    running = Process(*arguments, **given)
     try:
         yield running
     finally:
@@ -77,8 +80,9 @@ def process(*arguments: str) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def server(tmp_path: Path, store: Store, *options: str) -> Iterator[Process]:
-    with process("serve", "--deployment", str(deployment(tmp_path)), "--store", store.uri, *options) as running:
+def server(tmp_path: Path, store: Store, *options: str, **given: Any) -> Iterator[Process]:
+    arguments = ["serve", "--deployment", str(deployment(tmp_path)), "--store", store.uri, *options]
+    with process(*arguments, **given) as running:
         yield running
 
 

@@ -39,7 +39,9 @@ from ml.serving.predict import Predictor
 from ml.serving.protocols import azureml, invocations, kserve, mlflow, native, open_inference, vertex
 from ml.serving.protocols.route import Request, Route, Routes
 from ml.serving.protocols.vertex import VertexRoutes
+from ml.serving.request_log import RequestLog
 from ml.serving.schema import RequestRefused
+from ml.serving.tracing import tracing_of
 from ml.store import Store
 
 __all__ = ["ModelServer", "Settings"]
@@ -67,6 +69,7 @@ class Settings:
     flush_interval_s: float = 1.0
     rotate_interval_s: float = 60.0
     problem: Problem = field(default_factory=load_problem)
+    request_log: bool = False
     access: AccessSettings = field(default_factory=AccessSettings)
     vertex: VertexRoutes = field(default_factory=lambda: VertexRoutes.of(os.environ))
 
@@ -117,7 +120,11 @@ class ModelServer:
             ]
         )
 
-        self._gateway = Gateway(self._routes, self._access, self._bodies, self._metrics)
+        self._tracing = tracing_of(os.environ)
+        self._request_log = RequestLog() if settings.request_log else None
+        self._gateway = Gateway(
+            self._routes, self._access, self._bodies, self._metrics, self._tracing, self._request_log
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -144,6 +151,9 @@ class ModelServer:
         self._access.close()
         self._predictor.close()
         self._log.close()
+        for told in (self._tracing, self._request_log):
+            if told is not None:
+                told.close()
 
     async def body(self, request: Request) -> bytes:
         """See Service."""

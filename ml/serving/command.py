@@ -41,6 +41,14 @@ SHOWN_REASONS: Final = 5
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
+@click.option("--request-log", is_flag=True, help="A line of JSON on standard output for each request.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the server's own log on standard error is written.",
+)
 @limit_options
 @access_options
 @click.option(
@@ -65,6 +73,8 @@ def serve(
     port: int,
     flush_interval_s: float,
     rotate_interval_s: float,
+    request_log: bool,
+    log_format: str,
     **more: Any,
 ) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
@@ -79,8 +89,9 @@ def serve(
         rotate_interval_s=rotate_interval_s,
         **request_limits(more),
         access=access_settings(more),
+        request_log=request_log,
     )
-    run(ModelServer(settings), host, port, connection_limits(more), more["drain_s"])
+    run(ModelServer(settings), host, port, connection_limits(more), more["drain_s"], as_json=log_format == "json")
 
 
 @click.command(epilog="Example: mlops predict --stack local-dev rows.json")

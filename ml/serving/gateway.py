@@ -5,7 +5,8 @@ import logging
 import re
 import time
 import uuid
-from typing import Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from ml.serving.access.check import Access
 from ml.serving.capacity import Bodies
@@ -14,7 +15,12 @@ from ml.serving.http import Receive, Response, Scope, Send, header, send_respons
 from ml.serving.metrics import ServerMetrics
 from ml.serving.protocols import native
 from ml.serving.protocols.route import Request, Route, Routes
+from ml.serving.request_log import Line, RequestLog
 from ml.serving.schema import RequestRefused
+from ml.serving.tracing import Tracing, trace_id
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 __all__ = ["Gateway"]
 
@@ -22,6 +28,7 @@ REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ROUTE_OTHER: Final = "other"
 EXPLAINED: Final = "?explain=true"
 ALWAYS: Final = ("/health", "/ready", "/ping", "/metrics", "/admin/reload")  # answered on reserved connections too
+CALLER: Final = "mlops_caller"
 RETRY_LATER: Final = (429, 503)
 RETRY_AFTER_S: Final = "1"
 
@@ -31,7 +38,17 @@ log = logging.getLogger(__name__)
 class Gateway:
     """Answers HTTP requests by a routing table; whatever happens, the answer is one, and counted."""
 
-    def __init__(self, routes: Routes, access: Access, bodies: Bodies, metrics: ServerMetrics) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        access: Access,
+        bodies: Bodies,
+        metrics: ServerMetrics,
+        tracing: Tracing | None = None,
+        request_log: RequestLog | None = None,
+    ) -> None:
+        self._tracing = tracing
+        self._request_log = request_log
         self._routes = routes
         self._access = access
         self._bodies = bodies
@@ -41,7 +58,9 @@ class Gateway:
         """Answer one request."""
         started = time.perf_counter()
         route, parameters = self._routes.find(scope["path"])
+        label = _label(route, scope)
         request = Request(scope, receive, _request_id(scope), parameters)
+        span = self._tracing.begin(scope, label, request.id) if self._tracing else None
         self._metrics.in_flight += 1
         try:
             response = await self._answer(route, request)
@@ -55,7 +74,11 @@ class Gateway:
             self._metrics.in_flight -= 1
             self._bodies.let_go(scope)
         duration_s = time.perf_counter() - started
-        self._metrics.observe_request(_label(route, scope), response.status, duration_s)
+        self._metrics.observe_request(label, response.status, duration_s)
+        if span is not None and self._tracing is not None:
+            self._tracing.end(span, response.status)
+        if self._request_log is not None:
+            self._request_log.put(_line(request, label, response.status, duration_s, span))
 
     async def _answer(self, route: Route | None, request: Request) -> Response:
         refuse = route.refuse if route else native.refusal
@@ -72,7 +95,9 @@ class Gateway:
     async def _dispatch(self, route: Route | None, request: Request) -> Response:
         if request.scope.get("state", {}).get(SPARE) and (route is None or route.path not in ALWAYS):
             raise RequestRefused(503, "The server has as many connections as it takes. Try again in a moment.")
-        self._access.caller(request.scope, route.path if route else ROUTE_OTHER)
+        caller = self._access.caller(request.scope, route.path if route else ROUTE_OTHER)
+        if caller is not None:
+            request.scope[CALLER] = caller
         if route is None:
             raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes.paths)}.")
         method = request.scope["method"]
@@ -95,3 +120,17 @@ def _label(route: Route | None, scope: Scope) -> str:
     if route is None:
         return ROUTE_OTHER
     return f"{route.path}{EXPLAINED}" if scope.get("query_string") == EXPLAINED[1:].encode() else route.path
+
+
+def _line(request: Request, route: str, status: int, duration_s: float, span: "Span | None") -> Line:
+    scope = request.scope
+    return Line(
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        request_id=request.id,
+        method=scope["method"],
+        route=route,
+        status=status,
+        duration_ms=round(duration_s * 1000, 3),
+        caller=scope.get(CALLER),
+        trace_id=trace_id(span) if span is not None else None,
+    )

@@ -12,19 +12,28 @@ from prometheus_client import disable_created_metrics
 from ml.errors import InputRefused
 from ml.serving.connection import Connection
 from ml.serving.limits import ConnectionLimits
+from ml.serving.request_log import JsonFormatter
 
-__all__ = ["run"]
+__all__ = ["configure_logging", "run"]
 
 DRAIN_S: Final = 10
 BACKLOG: Final = 1024
 
 
-def run(app: Any, host: str, port: int, limits: ConnectionLimits | None = None, drain_s: float = DRAIN_S) -> None:
+def run(
+    app: Any,
+    host: str,
+    port: int,
+    limits: ConnectionLimits | None = None,
+    drain_s: float = DRAIN_S,
+    *,
+    as_json: bool = False,
+) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end within `drain_s`; the address goes to stderr.
 
     InputRefused where the port can't be had.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(as_json=as_json)
     disable_created_metrics()  # a second series for every counter, which nothing here reads
     listener = _listen(host, port)
     logging.getLogger(__name__).info("Listening on http://%s:%d", host, listener.getsockname()[1])
@@ -43,6 +52,14 @@ def run(app: Any, host: str, port: int, limits: ConnectionLimits | None = None, 
         timeout_graceful_shutdown=drain_s,  # pyright: ignore[reportArgumentType] # any number of seconds
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def configure_logging(*, as_json: bool = False) -> None:
+    """Log to stderr: a line an event, as text or as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if as_json else text)
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def _listen(host: str, port: int) -> socket.socket:
