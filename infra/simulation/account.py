@@ -2,7 +2,7 @@
 
 import fcntl
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class Thing(msgspec.Struct):
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     seed: str  # generated ids are derived from it
+    returned: dict[str, Any] = {}  # what moto's server has decided, ids above all
     secrets: list[str] = []  # the names of properties of which only a hash is kept
 
     def get(self, name: str) -> Any:
@@ -47,10 +48,6 @@ class Account:
     def things(self) -> list[Thing]:
         """All that exists and is planned."""
         return [*(self._current() | self.planned).values()]
-
-    def of_type(self, type_: str) -> Iterator[Thing]:
-        """All of one type."""
-        return (thing for thing in self.things() if thing.type == type_)
 
     def find(self, type_: str, identifier: str, region: str) -> Thing | None:
         """The thing with this id."""

@@ -43,9 +43,8 @@ class Faults:
     """The entries of the file that `SIMULATION_FAULTS` names, and how often each has matched."""
 
     def __init__(self, entries: list[Fault]) -> None:
-        self.entries = entries
-        self._seen = [0] * len(entries)
         self._lock = threading.Lock()
+        self.replace(entries)
 
     @classmethod
     def read(cls, file: Path | None = None) -> "Faults":
@@ -57,6 +56,12 @@ class Faults:
             return cls(msgspec.convert(yaml.safe_load(path.read_text()) or [], type=list[Fault]))
         except (OSError, msgspec.ValidationError, yaml.YAMLError) as error:
             raise ValueError(f"The faults in {path} can't be used: {error}") from error
+
+    def replace(self, entries: list[Fault]) -> None:
+        """Other faults from now on, counted anew."""
+        with self._lock:
+            self.entries = entries
+            self._seen = [0] * len(entries)
 
     def strike(self, operation: str, type_: str, name: str, when: str = "before") -> None:
         """Let happen what is due now; Fails or Dies where something is."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from infra.simulation.account import Account, Thing
+from infra.simulation.account import Thing
 from infra.simulation.rules import Lookup, package_rules
 from infra.simulation.schema import Type, function_schema, problems
 from infra.simulation.settings import Settings
@@ -16,7 +16,7 @@ class FunctionRefused(Exception):
     """The function can't be answered; the message says why."""
 
 
-def answer(token: str, arguments: dict[str, Any], settings: Settings, account: Account | None) -> dict[str, Any]:
+def answer(token: str, arguments: dict[str, Any], settings: Settings, things: list[Thing]) -> dict[str, Any]:
     """The function's result; FunctionRefused where the simulation has none."""
     package, short = token.split(":", 1)
     schema = function_schema(token)
@@ -32,7 +32,7 @@ def answer(token: str, arguments: dict[str, Any], settings: Settings, account: A
             f"{package.replace('-', '_')}/package.yaml"
         )
     if lookup.finds:
-        return _look_up(lookup, package, arguments, settings, account)
+        return _look_up(lookup, package, arguments, settings, things)
 
     def value_of(name: str) -> Any:
         if name == "zones":
@@ -46,13 +46,18 @@ def answer(token: str, arguments: dict[str, Any], settings: Settings, account: A
 
 
 def _look_up(
-    lookup: Lookup, package: str, arguments: dict[str, Any], settings: Settings, account: Account | None
+    lookup: Lookup, package: str, arguments: dict[str, Any], settings: Settings, things: list[Thing]
 ) -> dict[str, Any]:
     wanted = {name: arguments[name] for name in lookup.by if arguments.get(name) is not None}
     region = arguments.get("region") or settings.region
-    things: list[Thing] = list(account.of_type(f"{package}:{lookup.finds}")) if account else []
     for thing in things:
-        if thing.region == region and wanted and all(thing.get(name) == value for name, value in wanted.items()):
+        is_type = thing.type == f"{package}:{lookup.finds}"
+        if (
+            is_type
+            and thing.region == region
+            and wanted
+            and all(thing.get(name) == value for name, value in wanted.items())
+        ):
             return thing.inputs | thing.outputs | {"id": thing.id}
     asked = ", ".join(f"{name} {value!r}" for name, value in wanted.items()) or "nothing"
     raise FunctionRefused(f"there is no {lookup.finds} with {asked} in {region}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from infra.simulation.account import Account, Thing
 from infra.simulation.api import contract_of, contract_problems
 from infra.simulation.demands import demand_problems
@@ -141,7 +143,7 @@ class Operation:
             before = self._find(identifier, state)
             if before is None:
                 raise Refused(f"{self.name}: {self.schema.token} {identifier!r} doesn't exist any more; run a refresh")
-            thing = self._thing(new, before.seed, secrets)
+            thing = self._thing(new, before.seed, secrets, before.returned)
             self._demand_room(thing)
             if self.preview:
                 self.account.plan(thing)
@@ -157,7 +159,7 @@ class Operation:
             thing = self._find(identifier, state)
             if thing is None:
                 return
-            if users := reasons_to_keep(thing, self.account, rule_for):
+            if users := reasons_to_keep(thing, self._own_account(), rule_for):
                 used = ", ".join(user.label for user in users[:5])
                 raise Refused(f"{thing.label} ({thing.id}) can't be deleted: it is used by {used}")
             self._ask_moto(lambda moto: moto.delete(thing, self.rule))
@@ -204,6 +206,7 @@ class Operation:
             inputs=inputs,
             outputs={name: value for name, value in outputs.items() if value is not None},
             seed=seed,
+            returned=dict(known),
             secrets=sorted(secrets),
         )
 
@@ -225,10 +228,17 @@ class Operation:
         return listed or documented
 
     def _demand_room(self, thing: Thing) -> None:
-        world = self.world.elsewhere(self.stack)
-        if found := list(state_problems(self.rule, thing, self.account, world)):
+        own, elsewhere = self._own_account(), self.world.elsewhere(self.stack)
+        world = [each for each in elsewhere if each.account != thing.account]
+        if found := list(state_problems(self.rule, thing, own, world)):
             sentences = "; ".join(f"{problem.path} {problem.reason}" for problem in found)
             raise Refused(f"{thing.type} {self.name!r}: {sentences}")
+
+    def _own_account(self) -> list[Thing]:
+        """The things of this stack, and of others that share its account."""
+        number = str(self.settings.values.get("account", ""))
+        shared = [each for each in self.world.elsewhere(self.stack) if each.account == number]
+        return [*self.account.things(), *shared]
 
     def _find(self, identifier: str, state: Properties) -> Thing | None:
         region = str(state.get("region") or self.settings.region)
@@ -241,17 +251,7 @@ def _masked(thing: Thing) -> Thing:
     def mask(properties: Properties) -> Properties:
         return {key: _hash(value) if key in thing.secrets else value for key, value in properties.items()}
 
-    return Thing(
-        thing.type,
-        thing.id,
-        thing.urn,
-        thing.region,
-        thing.account,
-        mask(thing.inputs),
-        mask(thing.outputs),
-        thing.seed,
-        thing.secrets,
-    )
+    return msgspec.structs.replace(thing, inputs=mask(thing.inputs), outputs=mask(thing.outputs))
 
 
 def _unmasked(key: str, value: Any, known: Properties) -> Any:

@@ -46,10 +46,9 @@ class Moto:
             self._client(_service(rule.mirror.create[0], thing, rule), thing.region, thing.account)
             self._post(f"seed?a={int(thing.seed, 16) % 2**32}")
             returned: dict[str, Any] = {}
-            for index, call in enumerate(rule.mirror.create):
+            for call in rule.mirror.create:
                 answer = self._call(call, thing, rule, returned)
-                if index == 0:
-                    returned = {name: jmespath.search(path, answer) for name, path in rule.mirror.returns.items()}
+                returned |= {name: jmespath.search(path, answer) for name, path in call.returns.items()}
             return returned
 
     def update(self, thing: Thing, rule: Rule) -> None:

@@ -55,9 +55,10 @@ class SimulatedProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: Context) -> Any:
         connection = self.world.connection(context.peer())
-        account = next((a for (_, run), a in self.world.accounts() if run == connection.run), None)
+        settings = self._settings(context)
+        things = self.world.inside(settings.values.get("account", ""), connection.run)
         try:
-            result = answer(request.tok, decode(request.args), self._settings(context), account)
+            result = answer(request.tok, decode(request.args), settings, things)
         except FunctionRefused as error:
             failure = provider_pb2.CheckFailure(reason=str(error))
             return provider_pb2.InvokeResponse(failures=[failure])

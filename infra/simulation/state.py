@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from infra.simulation.account import Account, Thing
+from infra.simulation.account import Thing
 from infra.simulation.iam import principal_arns
 from infra.simulation.managed import managed_policy_problem
 from infra.simulation.network import network_problems
@@ -18,9 +18,9 @@ __all__ = ["reasons_to_keep", "referenced", "state_problems"]
 IDENTIFYING = ("id", "arn", "name")
 
 
-def state_problems(rule: Rule, thing: Thing, account: Account, world: list[Thing]) -> Iterator[Problem]:
+def state_problems(rule: Rule, thing: Thing, account: list[Thing], world: list[Thing]) -> Iterator[Problem]:
     """What the service would refuse at creation or change; `world` are the things of other accounts."""
-    others = [each for each in account.things() if each.urn != thing.urn]
+    others = [each for each in account if each.urn != thing.urn]
     yield from _taken(rule, thing, others, world)
     yield from _missing(rule, thing, others)
     yield from _needed(rule, thing, others)
@@ -43,10 +43,10 @@ def referenced(target: str, value: str, things: list[Thing]) -> Thing | None:
     return None
 
 
-def reasons_to_keep(thing: Thing, account: Account, rule_of: Callable[[str], Rule | None]) -> list[Thing]:
+def reasons_to_keep(thing: Thing, account: list[Thing], rule_of: Callable[[str], Rule | None]) -> list[Thing]:
     """The things that are in the way of deleting this one."""
     found: list[Thing] = []
-    for other in account.things():
+    for other in account:
         if other.urn == thing.urn or not (others_rule := rule_of(other.type)):
             continue
         for path in others_rule.holds:

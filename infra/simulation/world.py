@@ -48,11 +48,12 @@ class World:
             self._accounts[stack, run] = Account(self.folder / f"{stack}.json")
         return self._accounts[stack, run]
 
-    def accounts(self) -> list[tuple[tuple[str, str], Account]]:
-        """Each account that a run has looked at, by stack and run."""
-        return list(self._accounts.items())
-
     def elsewhere(self, stack: str) -> list[Thing]:
-        """The things of all other stacks: some names are unique in the world."""
+        """The things of all other stacks: of the same account, or where names are unique in the world."""
         others = sorted(self.folder.glob("*.json")) if self.folder.exists() else []
-        return [thing for file in others if file.stem != stack for thing in Account(file).things()]
+        return [thing for file in others if file.stem != stack for thing in self.account(file.stem, "").things()]
+
+    def inside(self, account: str, run: str) -> list[Thing]:
+        """All things of the account with this number, and what this run has planned."""
+        planned = [thing for (_, r), a in list(self._accounts.items()) if r == run for thing in a.planned.values()]
+        return [each for each in (*self.elsewhere(""), *planned) if each.account == account]

@@ -131,3 +131,24 @@ def test_functions_know_the_account(aws: Cloud) -> None:
     aws.create(BUCKET, "store", bucket="mlops-store")
     found = aws.invoke("s3/getBucket:getBucket", bucket="mlops-store")
     assert found["arn"] == "arn:aws:s3:::mlops-store"
+
+
+def test_stacks_of_one_account_see_each_others_things_and_share_its_names(aws: Cloud) -> None:
+    aws.create("sns/topic:Topic", "alerts", name="alerts")
+    other = aws.on("another-stack")
+    assert other.invoke("sns/getTopic:getTopic", name="alerts")
+    given = {"comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 1}
+    arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
+    other.create("cloudwatch/metricAlarm:MetricAlarm", "errors", name="errors", alarmActions=[arn], **given)
+    with pytest.raises(Refused, match="taken"):
+        other.create("sns/topic:Topic", "alerts", name="alerts")
+
+
+def test_stacks_of_two_accounts_share_only_what_is_unique_in_the_world(aws: Cloud) -> None:
+    aws.create("sns/topic:Topic", "alerts", name="alerts")
+    aws.create(BUCKET, "store", bucket="mlops-store")
+    other = aws.on("another-stack")
+    other.configure({"region": "eu-central-1", "allowedAccountIds": json.dumps(["210987654321"])})
+    other.create("sns/topic:Topic", "alerts", name="alerts")
+    with pytest.raises(Refused, match="taken"):
+        other.create(BUCKET, "store", bucket="mlops-store")

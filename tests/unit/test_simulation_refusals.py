@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ TRUST = json.dumps(
 )
 
 
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("accounts")) as opened:
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[Cloud]:
+    with cloud(tmp_path) as opened:
         yield opened
 
 
@@ -493,10 +494,10 @@ WRONG: dict[str, tuple[Wrong, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_program_is_refused_and_told_why(provider: Cloud, case: str) -> None:
+def test_a_wrong_program_is_refused_and_told_why(aws: Cloud, case: str) -> None:
     do, sentence = WRONG[case]
     with pytest.raises(Refused) as refused:
-        do(provider.on(f"s{list(WRONG).index(case)}"))
+        do(aws)
     assert re.search(sentence, str(refused.value), re.DOTALL), str(refused.value)
 
 

@@ -60,6 +60,7 @@ class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fix
     fixed: dict[str, Any] = {}  # `with`: parameters as templates; one without a value is left out
     when: str | None = None  # only if this property is set
     each: str | None = None  # once for each value at this path, which `{each}` stands for
+    returns: dict[str, str] = {}  # output → JMESPath into the answer
     gone: str | None = None  # of a read: a JMESPath expression that is true when the thing is as good as deleted
 
 
@@ -70,7 +71,6 @@ class Mirror(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delete: list[Call] = []
     update: list[Call] = []
     read: Call | None = None
-    returns: dict[str, str] = {}  # output → JMESPath into the answer of the first call
     sees: dict[str, str] = {}  # property → JMESPath into what `read` answers
 
 
