@@ -44,7 +44,7 @@ class Runtime(BaseModel):
 
     @classmethod
     def load(cls, stack: str | None = None) -> Self:
-        """The runtime of `stack`, or of the process: MLOPS_RUNTIME holds the outputs as JSON, or a path to them."""
+        """The runtime of `stack`, or of the process: MLOPS_RUNTIME holds the outputs, or where they are."""
         if stack is None:
             return cls._from_environment()
         providers = list(entry_points(group=STACK_OUTPUTS))
@@ -64,10 +64,13 @@ class Runtime(BaseModel):
         value = os.environ.get(VARIABLE)
         if not value:
             raise RuntimeUnknown(
-                f"No stack is named: pass --stack, or set {VARIABLE} to a stack's outputs (JSON, or a file)."
+                f"No stack is named: pass --stack, or set {VARIABLE} to a stack's outputs, as JSON or in a file."
             )
-        text = value if value.lstrip().startswith("{") else Path(value).read_text(encoding="utf-8")
-        return cls.parse(json.loads(text), VARIABLE)
+        try:
+            outputs = json.loads(_text(value))
+        except (OSError, ValueError) as error:
+            raise RuntimeUnknown(f"{VARIABLE} is {value!r}, and no outputs can be read from it: {error}.") from error
+        return cls.parse(outputs, VARIABLE)
 
     @classmethod
     def parse(cls, outputs: object, source: str) -> Self:
@@ -79,3 +82,15 @@ class Runtime(BaseModel):
             raise RuntimeUnknown(
                 f"{source[0].upper()}{source[1:]} are not what this version expects. {wrong}. Run `pulumi up` first."
             ) from error
+
+
+def _text(value: str) -> str:
+    """The outputs as JSON, from a file of this machine, or from a store: platforms keep variables short."""
+    if value.lstrip().startswith("{"):
+        return value
+    if "://" not in value:
+        return Path(value).read_text(encoding="utf-8")
+    from ml.store import Store  # only where it is needed: fsspec takes a moment
+
+    folder, _, name = value.rpartition("/")
+    return Store(folder).read(name).decode()

@@ -38,7 +38,7 @@ class _Mocks(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         answers: dict[str, Any] = {"host": "127.0.0.1", "uri": "file:///store", "url": "http://127.0.0.1:1"}
         if args.typ.startswith("aws:"):
-            of_the_service = {name: f"{args.name}-{name}" for name in ("keyId", "mainRouteTableId", "prefixListId")}
+            of_the_service = {name: f"{args.name}-{name}" for name in ("keyId", "prefixListId")}
             answers = {
                 "arn": f"arn:aws:mock:::{args.name}",
                 "repositoryUrl": "registry.example/image",

@@ -81,16 +81,17 @@ def test_outputs_are_the_runtime(planned: Callable[..., Plan], stack: str) -> No
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_jobs_are_told_what_they_load(planned: Callable[..., Plan], stack: str) -> None:
-    """`mlops` in a container reads MLOPS_RUNTIME: the training's and the monitor's must be accepted there."""
+    """`mlops` in a container reads MLOPS_RUNTIME: where it points there is what `Runtime` accepts."""
     plan = planned(stack)
     (step,) = json.loads(plan.named("jobs-training").inputs["pipelineDefinition"])["Steps"]
     monitoring = plan.named("endpoint-monitoring").inputs["monitoringScheduleConfig"]["monitoringJobDefinition"]
-    told = [
-        environment["MLOPS_RUNTIME"] for environment in (step["Arguments"]["Environment"], monitoring["environment"])
-    ]
-    training, monitor = (Runtime.parse(json.loads(text), "MLOPS_RUNTIME") for text in told)
-    assert (training.stack, training.release) == (stack, None)
-    assert monitor.release == DIGEST
+    environments = {"jobs": step["Arguments"]["Environment"], "endpoint": monitoring["environment"]}
+    for name, release in (("jobs", None), ("endpoint", DIGEST)):
+        file = plan.named(f"{name}-runtime").inputs
+        assert environments[name]["MLOPS_RUNTIME"] == f"s3://{file['bucket']}/{file['key']}"
+        told = Runtime.parse(json.loads(file["content"]), "the file")
+        assert (told.stack, told.release) == (stack, release)
+        assert all(len(value) <= 256 for value in environments[name].values() if isinstance(value, str))
 
 
 def test_what_the_monitoring_job_writes_starts_the_training(planned: Callable[..., Plan]) -> None:

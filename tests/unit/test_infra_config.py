@@ -97,3 +97,50 @@ def test_the_schema_refuses_what_the_model_refuses() -> None:
     for config in ({"mlops:relase": "x"}, {"mlops:release": "latest"}, {"mlops:local": {"ports": {"tracking": 80}}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"config": config}, schema)
+
+
+AWS = {"account_id": "111122223333"}
+
+
+def aws_config(**settings: object) -> StackConfig:
+    return StackConfig.parse("aws-sagemaker-dev", {"mlops:aws": json.dumps(AWS | settings)})
+
+
+def test_an_account_is_all_that_aws_must_be_told() -> None:
+    settings = aws_config().aws
+    assert settings is not None
+    assert (settings.account_id, settings.replica_region, settings.account_is_shared) == ("111122223333", None, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"account_id": "1111-2222-3333"}, "mlops:aws.account_id is '1111-2222-3333'"),
+        ({"region": "Ireland"}, "mlops:aws.region is 'Ireland'"),
+        ({"replica_region": "eu-west-1"}, "replica_region is the region itself"),
+        ({"zones": ["a", "a", "b"]}, "name three different ones"),
+        ({"cidr": "10.0.0.0/24"}, "need a network of /16 to /20"),
+        ({"cidr": "10.0.0.1/16"}, "mlops:aws.cidr is '10.0.0.1/16'"),
+        ({"next_account_id": "111122223333"}, "next_account_id is the account itself"),
+        ({"acount": "1"}, "mlops:aws.acount is not a known key"),
+    ],
+)
+def test_what_aws_is_told_is_checked(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigInvalid, match=says):
+        aws_config(**settings)
+
+
+def test_a_cloud_needs_its_settings_and_a_release_an_image() -> None:
+    with pytest.raises(ConfigInvalid, match=r"there is no mlops:aws; see docs/aws.md"):
+        StackConfig.parse("aws-sagemaker-dev", {})
+    pinned = {"mlops:aws": json.dumps(AWS), "mlops:release": DIGEST}
+    with pytest.raises(ConfigInvalid, match="no image to serve it with"):
+        StackConfig.parse("aws-sagemaker-dev", pinned)
+    assert StackConfig.parse("aws-sagemaker-dev", pinned | {"mlops:image": DIGEST}).release == DIGEST
+    assert StackConfig.parse("local-dev", {"mlops:release": DIGEST}).image is None
+
+
+@pytest.mark.parametrize("bad", [{"github": "acme"}, {"gitlab": "acme/*"}, {"github": "acme/ml:environment:*"}])
+def test_a_ci_system_is_named_exactly(bad: dict[str, str]) -> None:
+    with pytest.raises(ConfigInvalid, match=r"mlops:ci\."):
+        StackConfig.parse("local-dev", {"mlops:ci": json.dumps(bad)})

@@ -1,31 +1,50 @@
 """What a container on AWS is told of its stack."""
 
 import pulumi
+from pulumi_aws import s3
 
-from infra.clouds.aws._names import dashboard_url
-from infra.config import StackConfig
+from infra.clouds.aws._account import bucket_name
+from infra.clouds.aws._names import STORE, dashboard_url
 from infra.contracts import Foundation, Tracking
+from infra.naming import logical
 
-__all__ = ["pinned_image", "runtime"]
+__all__ = ["PREFIX", "pinned_image", "runtime"]
+
+PREFIX = "runtime"
 
 
 def runtime(
-    config: StackConfig, foundation: Foundation, tracking: Tracking, release: str | None = None
+    parent: pulumi.Resource,
+    name: str,
+    foundation: Foundation,
+    tracking: Tracking,
+    release: str | None = None,
 ) -> pulumi.Output[str]:
-    """The fields of `ml.runtime.Runtime` that a job needs, as JSON for MLOPS_RUNTIME."""
-    return pulumi.Output.json_dumps(
-        {
-            "stack": config.stack,
-            "cloud": config.cloud,
-            "platform": config.platform,
-            "environment": config.environment.name,
-            "store_uri": foundation.store.uri,
-            "tracking_uri": tracking.uri,
-            "monitor_url": dashboard_url(config),
-            "release": release,
-            "log_retention_days": config.environment.log_retention_days,
-        }
+    """Lay what a job needs of `ml.runtime.Runtime` into the store; its URI, for MLOPS_RUNTIME.
+
+    A variable is too small for it: SageMaker allows 256 characters for a monitoring job's, and 512 for a training's.
+    """
+    config = foundation.config
+    told = {
+        "stack": config.stack,
+        "cloud": config.cloud,
+        "platform": config.platform,
+        "environment": config.environment.name,
+        "store_uri": foundation.store.uri,
+        "tracking_uri": tracking.uri,
+        "monitor_url": dashboard_url(config),
+        "release": release,
+        "log_retention_days": config.environment.log_retention_days,
+    }
+    file = s3.BucketObjectv2(
+        logical(name, "runtime"),
+        bucket=bucket_name(config, STORE),
+        key=f"{PREFIX}/{name}.json",
+        content=pulumi.Output.json_dumps(told),
+        content_type="application/json",
+        opts=pulumi.ResourceOptions(parent=parent),
     )
+    return pulumi.Output.concat(foundation.store.uri, "/", file.key)
 
 
 def pinned_image(foundation: Foundation) -> pulumi.Output[str]:

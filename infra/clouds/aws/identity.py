@@ -20,7 +20,7 @@ LONGEST_ROLE_NAME = 64
 SESSION_S = 3600
 # What each workload reads and writes, by prefix of the store.
 READS = {
-    "training": ("data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions"),
+    "training": ("runtime", "data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions"),
     "serving": ("bundles", "signatures", "ledger"),
     "monitoring": (
         "data",

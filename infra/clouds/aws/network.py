@@ -43,6 +43,8 @@ class Network(pulumi.ComponentResource):
             tags={"Name": physical(config.stack, "vpc", maximum_length=255)},
             opts=pulumi.ResourceOptions(parent=self, protect=config.environment.is_protected),
         )
+        # Without a route: what is in these subnets reaches nothing but the entry points.
+        self._routes = ec2.RouteTable(logical(name, "routes"), vpc_id=self.vpc.id, opts=self._child)
         self.subnets = [self._subnet(name, number, zone) for number, zone in enumerate(account.zones)]
         # A new network's own group lets everything pass between its members: nobody shall be one by mistake.
         ec2.DefaultSecurityGroup(logical(name, "default"), vpc_id=self.vpc.id, opts=self._child)
@@ -55,7 +57,7 @@ class Network(pulumi.ComponentResource):
 
     def _subnet(self, name: str, number: int, zone: str) -> pulumi.Output[str]:
         config, account = self._args.config, settings(self._args.config)
-        return ec2.Subnet(
+        subnet = ec2.Subnet(
             logical(name, f"private-{number + 1}"),
             vpc_id=self.vpc.id,
             cidr_block=str(self._subnets[number]),
@@ -63,7 +65,11 @@ class Network(pulumi.ComponentResource):
             map_public_ip_on_launch=False,
             tags={"Name": physical(config.stack, f"private-{zone}", maximum_length=255)},
             opts=self._child,
-        ).id
+        )
+        ec2.RouteTableAssociation(
+            logical(name, f"routes-{number + 1}"), subnet_id=subnet.id, route_table_id=self._routes.id, opts=self._child
+        )
+        return subnet.id
 
     def _workloads(self, name: str) -> pulumi.Output[str]:
         """The group of jobs and servers: HTTPS inside the network and to the store, nothing else."""
@@ -96,7 +102,7 @@ class Network(pulumi.ComponentResource):
             vpc_id=self.vpc.id,
             vpc_endpoint_type="Gateway",
             service_name=f"com.amazonaws.{account.region}.s3",
-            route_table_ids=[self.vpc.main_route_table_id],
+            route_table_ids=[self._routes.id],
             policy=document(
                 allow(
                     "OwnBuckets",

@@ -85,6 +85,8 @@ def _contract(
     if shape.type_name == "list" and type_.kind == "list":
         element = _contract(shape.member, type_.of[0], rules, f"{at}[]", within, ())
         return Contract("list", path, **_limits(shape), of=(element,))
+    if shape.type_name == "structure" and type_.kind == "list":  # a list of one here
+        return Contract("only", path, high=1, of=(_contract(shape, type_.of[0], rules, f"{at}[]", within, ()),))
     if shape.type_name == "map" and type_.kind == "map":
         return Contract("map", path, of=(_contract(shape.value, type_.of[0], rules, at, within, ()),))
     return Contract(shape.type_name, path, **_limits(shape), enum=tuple(shape.metadata.get("enum", ())))

@@ -19,7 +19,7 @@ SHOWN = 12
 class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the service says of one member, and of what is in it."""
 
-    kind: str  # structure, list, map, tags, string, integer, …
+    kind: str  # structure, list, only (a list of one here, its element there), map, tags, string, integer, …
     path: tuple[str, ...] = ()  # from the parent's members to this one
     wrapped: bool = False  # one object here, a list of one there
     pattern: str | None = None
@@ -44,7 +44,7 @@ def contract_problems(value: Any, contract: Contract, operation: str, path: str 
                 yield Problem(f"{prefix}{name}", f"is required ({operation})")
         for name, member in contract.members.items():
             yield from contract_problems(value.get(name), member, operation, f"{prefix}{name}")
-    elif contract.kind == "list" and isinstance(value, list):
+    elif contract.kind in ("list", "only") and isinstance(value, list):
         for index, element in enumerate(value):
             yield from contract_problems(element, contract.of[0], operation, f"{path}[{index}]")
     elif contract.kind == "map" and isinstance(value, dict):
@@ -69,6 +69,8 @@ def parameters(value: Any, contract: Contract) -> Any:
         return built
     if contract.kind == "list" and isinstance(value, list):
         return [parameters(element, contract.of[0]) for element in value]
+    if contract.kind == "only" and isinstance(value, list):
+        return parameters(value[0], contract.of[0]) if value else None
     if contract.kind == "map" and isinstance(value, dict):
         return {key: parameters(element, contract.of[0]) for key, element in value.items()}
     if contract.kind == "tags" and isinstance(value, dict):
@@ -103,7 +105,7 @@ def _own_problems(value: Any, contract: Contract) -> Iterator[str]:
         elif contract.pattern and not _matches(contract.pattern, value):
             yield f"{value!r} doesn't match {contract.pattern}"
         yield from _size_problems(len(value), contract, "characters")
-    elif contract.kind == "list" and isinstance(value, list):
+    elif contract.kind in ("list", "only") and isinstance(value, list):
         yield from _size_problems(len(value), contract, "elements")
     elif isinstance(value, int | float) and not isinstance(value, bool) and contract.kind not in ("string", "list"):
         yield from _size_problems(value, contract, "")

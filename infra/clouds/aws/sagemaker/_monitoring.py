@@ -30,7 +30,7 @@ def monitor(parent: pulumi.Resource, name: str, args: EndpointArgs, endpoint: pu
             "schedule_config": {"schedule_expression": f"cron(0 {'*' if hours == 1 else f'0/{hours}'} ? * * *)"},
             "monitoring_job_definition": {
                 "role_arn": base.identity.monitoring,
-                "environment": {"MLOPS_RUNTIME": runtime(config, base, args.tracking, args.release)},
+                "environment": {"MLOPS_RUNTIME": runtime(parent, name, base, args.tracking, args.release)},
                 "monitoring_app_specification": {
                     "image_uri": pinned_image(base),
                     "container_entrypoints": ["/bin/sh", "-c"],

@@ -7,7 +7,6 @@ from typing import Any
 
 import pulumi
 
-from infra.clouds.aws._runtime import runtime
 from infra.contracts import JobsArgs
 
 __all__ = ["REASON", "definition"]
@@ -19,7 +18,7 @@ LONGEST_RUN_S = 6 * 3600
 RETRIED = ["SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"]
 
 
-def definition(args: JobsArgs, image: pulumi.Output[str]) -> dict[str, Any]:
+def definition(args: JobsArgs, image: pulumi.Output[str], runtime: pulumi.Output[str]) -> dict[str, Any]:
     """One step: `mlops-container train` below /opt/ml; a job that could not get a machine is tried again."""
     return {
         "Version": "2020-12-01",
@@ -29,7 +28,7 @@ def definition(args: JobsArgs, image: pulumi.Output[str]) -> dict[str, Any]:
             {
                 "Name": "Train",
                 "Type": "Training",
-                "Arguments": _job(args, image),
+                "Arguments": _job(args, image, runtime),
                 "RetryPolicies": [
                     {"ExceptionType": RETRIED, "IntervalSeconds": 60, "BackoffRate": 2.0, "MaxAttempts": 5}
                 ],
@@ -38,7 +37,7 @@ def definition(args: JobsArgs, image: pulumi.Output[str]) -> dict[str, Any]:
     }
 
 
-def _job(args: JobsArgs, image: pulumi.Output[str]) -> dict[str, Any]:
+def _job(args: JobsArgs, image: pulumi.Output[str], runtime: pulumi.Output[str]) -> dict[str, Any]:
     """A CreateTrainingJob request without its name."""
     base, config = args.foundation, args.config
     data = {
@@ -61,7 +60,7 @@ def _job(args: JobsArgs, image: pulumi.Output[str]) -> dict[str, Any]:
         "VpcConfig": {"Subnets": base.network.subnets, "SecurityGroupIds": [base.network.guard]},
         "EnableInterContainerTrafficEncryption": True,
         "Environment": {
-            "MLOPS_RUNTIME": runtime(config, base, args.tracking),
+            "MLOPS_RUNTIME": runtime,
             "MLOPS_TRAINING_REASON": {"Get": f"Parameters.{REASON}"},
         },
     }

@@ -7,6 +7,7 @@ from pulumi_aws import cloudwatch, sagemaker, scheduler
 
 from infra.clouds.aws._account import bucket_name
 from infra.clouds.aws._names import STORE, pipeline_name
+from infra.clouds.aws._runtime import runtime
 from infra.clouds.aws.sagemaker import _training
 from infra.contracts import JobsArgs
 from infra.naming import logical, physical
@@ -34,13 +35,14 @@ class Jobs(pulumi.ComponentResource):
 
     def _pipeline(self, name: str, image: pulumi.Output[str]) -> pulumi.Output[str]:
         config, base = self._args.config, self._args.foundation
+        told = runtime(self, name, base, self._args.tracking)
         pipeline = sagemaker.Pipeline(
             logical(name, "training"),
             pipeline_name=pipeline_name(config),
             pipeline_display_name=pipeline_name(config),
             pipeline_description=f"Trains and evaluates the candidates of {config.stack}",
             role_arn=base.identity.orchestrating,
-            pipeline_definition=pulumi.Output.json_dumps(_training.definition(self._args, image)),
+            pipeline_definition=pulumi.Output.json_dumps(_training.definition(self._args, image, told)),
             opts=self._child,
         )
         self._on_schedule(name, pipeline.arn)
