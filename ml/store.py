@@ -11,7 +11,7 @@ from typing import IO, Final, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-__all__ = ["Store"]
+__all__ = ["UNFINISHED", "Store"]
 
 UNFINISHED: Final = ".writing-"
 

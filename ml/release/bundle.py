@@ -26,6 +26,7 @@ __all__ = [
     "publish",
     "read_manifest",
     "verify",
+    "verify_folder",
 ]
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -108,7 +109,7 @@ def fetch(store: Store, digest: str, folder: Path) -> Manifest:
     """Bring a release into `folder`, verified before it is there; a good copy that is there already is kept."""
     if folder.exists():
         try:
-            return _verify_folder(folder, digest)
+            return verify_folder(folder, digest)
         except ReleaseRefused:
             shutil.rmtree(folder)  # a cache that was altered or cut short: the store has the truth
     data = _manifest_bytes(store, digest)
@@ -130,7 +131,8 @@ def fetch(store: Store, digest: str, folder: Path) -> Manifest:
     return manifest
 
 
-def _verify_folder(folder: Path, digest: str) -> Manifest:
+def verify_folder(folder: Path, digest: str) -> Manifest:
+    """Check every file of a release in a folder; ReleaseRefused names what is altered, missing or extra."""
     file = folder / MANIFEST_FILE
     if file.is_symlink() or not file.is_file() or file.stat().st_size > MAXIMUM_MANIFEST_BYTES:
         raise ReleaseRefused(f"{folder} holds no {MANIFEST_FILE}.")

@@ -1,0 +1,143 @@
+"""`mlops score`."""
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ml.errors import InputRefused, MlopsError
+
+if TYPE_CHECKING:
+    from ml.scoring.job import Job, Outcome
+
+__all__ = ["score"]
+
+_SHARE = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+
+
+def _share(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int]:
+    """`2/8` as (2, 8)."""
+    if value is None:
+        return 1, 1
+    found = _SHARE.fullmatch(value)
+    index, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= index <= count:
+        raise click.BadParameter(f"{value!r} is not like 1/8, 2/8 up to 8/8.")
+    return index, count
+
+
+@click.command(epilog="Example: mlops score --stack local-dev people.parquet scores/2026-11")
+@click.argument("input", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT")
+@click.option("--stack", help="Score with the release that this stack serves, from its store.")
+@click.option("--release", help="Score with the release of this digest.  [default: the stack's]")
+@click.option("--store", "store_uri", help="URI of the object store that holds the release.  [default: the stack's]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["parquet", "csv", "delta"]),
+    help="What INPUT is.  [default: by its names]",
+)
+@click.option(
+    "--identifier",
+    "identifiers",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column that tells rows apart, kept in the output; may be given several times.  [default: the problem's]",
+)
+@click.option(
+    "--bad-rows",
+    type=click.Choice(["refuse", "aside"]),
+    default="refuse",
+    show_default=True,
+    help="Rows that don't fit the release: no output, or set aside in OUTPUT/_aside with what is wrong with each.",
+)
+@click.option(
+    "--part", "share", metavar="I/N", callback=_share, help="Do the I-th of N shares: N such commands do it all."
+)
+@click.option(
+    "--rows-per-part",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How much is done at a sitting: a kill loses at most so much.",
+)
+@click.option("--restart", is_flag=True, help="Drop what an unfinished scoring left beside OUTPUT.")
+@click.option("--spark", is_flag=True, help="Run on Spark: the session of spark-submit, or one on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def score(
+    input: str,  # noqa: A002 # the argument's name
+    output: str,
+    stack: str | None,
+    release: str | None,
+    store_uri: str | None,
+    identifiers: tuple[str, ...],
+    share: tuple[int, int],
+    spark: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Score every row of INPUT into a folder of parquet files, OUTPUT.
+
+    INPUT is a parquet or CSV file, a folder of them, partitioned or not, or a Delta table; INPUT and OUTPUT are paths
+    or URIs like s3://bucket/people. OUTPUT is there as a whole or not at all. The same command goes on where a killed
+    one stopped, and does nothing when all is done.
+
+    OUTPUT has the identifiers, score, decision and release. Further columns of INPUT are passed over.
+    """
+    from ml.problem import load_problem
+    from ml.scoring.job import Job, Share
+
+    store_uri, release = _release(stack, release, store_uri)
+    job = Job(
+        input=input,
+        output=output,
+        store_uri=store_uri,
+        release=release,
+        identifiers=identifiers or (load_problem().identifier,),
+        share=Share(*share),
+        format=options["format_"],
+        bad_rows=options["bad_rows"],
+        rows_per_part=options["rows_per_part"],
+        restart=options["restart"],
+    )
+    if spark:
+        from ml.scoring.spark import score_with_spark, session
+
+        outcome = score_with_spark(session(), job)
+    else:
+        outcome = _here(job)
+    click.echo(json.dumps(outcome.as_json(), indent=2) if as_json else outcome.as_text())
+
+
+def _release(stack: str | None, release: str | None, store_uri: str | None) -> tuple[str, str]:
+    """The URI of the store and the digest of the release."""
+    if stack is None:
+        if release and store_uri:
+            return store_uri, release
+        raise InputRefused("Say which release is to score: --stack NAME, or --release DIGEST with --store URI.")
+    from ml.runtime import Runtime
+
+    runtime = Runtime.load(stack)
+    release = release or runtime.release
+    if release is None:
+        raise MlopsError(
+            f"The stack {stack} serves no release yet. Run `mlops release --stack {stack}`, then `pulumi up`."
+        )
+    return store_uri or runtime.store_uri, release
+
+
+def _here(job: "Job") -> "Outcome":
+    from ml.scoring.job import run
+
+    if not sys.stderr.isatty():
+        return run(job)
+    with click.progressbar(length=1, label="Scoring", file=sys.stderr, show_pos=False) as bar:
+
+        def progress(done: int, whole: int) -> None:
+            bar.length = max(whole, 1)
+            bar.update(done - bar.pos)
+
+        return run(job, progress)
