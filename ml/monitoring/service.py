@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ml.monitoring.latest import Latest, Section
 from ml.monitoring.schedule import Schedule
+from ml.serving.access.keys import own_headers
 from ml.serving.http import Receive, Response, Scope, Send, json_response, run_lifespan, send_response
 from ml.serving.metrics import PREDICTIONS
 from ml.store import Store
@@ -176,7 +177,8 @@ class _Metrics:
 
 def _get(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310 # the operator's own endpoint
+        request = urllib.request.Request(url, headers=own_headers())  # noqa: S310 # the operator's own endpoint
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
             return response.status, response.read(MAXIMUM_BYTES)
     except urllib.error.HTTPError as error:
         with error:
