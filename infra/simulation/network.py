@@ -7,6 +7,7 @@ from infra.simulation.account import Thing
 from infra.simulation.paths import values_at
 from infra.simulation.rules import Package, Rule, package_rules
 from infra.simulation.schema import Problem
+from infra.simulation.wire import is_unknown
 
 __all__ = ["network_problems"]
 
@@ -24,25 +25,35 @@ def network_problems(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[
 
 def _outside(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
     for path, container_path in rule.inside.items():
-        block = thing.inputs.get(path)
-        container = next((each for each in others if each.id == thing.inputs.get(container_path)), None)
-        outer = container.inputs.get(path) if container else None
-        if not container or not isinstance(block, str) or not isinstance(outer, str):
+        block, containers = thing.inputs.get(path), _containers(rule, thing, container_path, others)
+        outers = [outer for outer in (each.inputs.get(path) for each in containers) if isinstance(outer, str)]
+        if not isinstance(block, str) or len(outers) != len(containers) or not containers:
             continue
-        if not ipaddress.IPv4Network(block).subnet_of(ipaddress.IPv4Network(outer)):
-            yield Problem(path, f"{block} is not inside {outer}, the block of {container.label}")
+        if not any(ipaddress.IPv4Network(block).subnet_of(ipaddress.IPv4Network(outer)) for outer in outers):
+            labels = ", ".join(each.label for each in containers)
+            yield Problem(path, f"{block} is not inside {', '.join(outers)}, the block of {labels}")
 
 
 def _overlapping(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
     for path, shared in rule.apart.items():
-        block, group = thing.inputs.get(path), thing.inputs.get(shared)
-        siblings = [each for each in others if each.type == thing.type and each.inputs.get(shared) == group]
-        for sibling in siblings:
+        block, containers = thing.inputs.get(path), _containers(rule, thing, shared, others)
+        if not isinstance(block, str) or len(containers) != 1:
+            continue
+        for sibling in others:
             theirs = sibling.inputs.get(path)
-            if not isinstance(block, str) or not isinstance(theirs, str):
+            is_one = sibling.type == thing.type and _containers(rule, sibling, shared, others) == containers
+            if not is_one or not isinstance(theirs, str):
                 continue
             if ipaddress.IPv4Network(block).overlaps(ipaddress.IPv4Network(theirs)):
                 yield Problem(path, f"{block} overlaps {theirs}, the block of {sibling.label}")
+
+
+def _containers(rule: Rule, thing: Thing, path: str, others: list[Thing]) -> list[Thing]:
+    """The network that it goes into; in a preview, where that has no id yet, all that it can be."""
+    value = thing.inputs.get(path)
+    type_ = rule.refers[path].partition(".")[0]
+    possible = [each for each in others if each.type.endswith(f":{type_}") and each.region == thing.region]
+    return possible if is_unknown(value) else [each for each in possible if each.id == value]
 
 
 def _rules(thing: Thing) -> Package:

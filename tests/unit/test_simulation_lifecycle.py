@@ -152,3 +152,14 @@ def test_stacks_of_two_accounts_share_only_what_is_unique_in_the_world(aws: Clou
     other.create("sns/topic:Topic", "alerts", name="alerts")
     with pytest.raises(Refused, match="taken"):
         other.create(BUCKET, "store", bucket="mlops-store")
+
+
+def test_a_preview_knows_what_can_not_fit_into_a_network_that_has_no_id_yet(aws: Cloud) -> None:
+    aws.plan("ec2/vpc:Vpc", "vpc", cidrBlock="10.0.0.0/16")
+    aws.plan("ec2/subnet:Subnet", "a", vpcId=UNKNOWN, cidrBlock="10.0.0.0/24")
+    with pytest.raises(Refused, match=r"10\.1\.0\.0/24 is not inside 10\.0\.0\.0/16"):
+        aws.plan("ec2/subnet:Subnet", "b", vpcId=UNKNOWN, cidrBlock="10.1.0.0/24")
+    with pytest.raises(Refused, match=r"10\.0\.0\.128/25 overlaps 10\.0\.0\.0/24"):
+        aws.plan("ec2/subnet:Subnet", "c", vpcId=UNKNOWN, cidrBlock="10.0.0.128/25")
+    aws.plan("ec2/vpc:Vpc", "other", cidrBlock="10.1.0.0/16")
+    aws.plan("ec2/subnet:Subnet", "d", vpcId=UNKNOWN, cidrBlock="10.1.0.0/24")

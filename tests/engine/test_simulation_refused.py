@@ -1,0 +1,72 @@
+"""Wrong programs under the real engine: stopped at preview, with the sentence that their author needs."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.simulated_engine import simulation
+
+HEAD = """\
+import json
+import pulumi_aws as aws
+
+vpc = aws.ec2.Vpc("vpc", cidr_block="10.0.0.0/16")
+bucket = aws.s3.Bucket("store", bucket="mlops-store")
+"""
+WRONG = {
+    "misspelt nested property": (
+        'aws.s3.BucketVersioning("v", bucket=bucket.bucket, versioning_configuration={"statsu": "Enabled"})',
+        ["there is no such property; did you mean 'status'?"],
+    ),
+    "subnet outside a network that is only planned yet": (
+        'aws.ec2.Subnet("a", vpc_id=vpc.id, cidr_block="10.1.0.0/24")',
+        ["10.1.0.0/24 is not inside 10.0.0.0/16, the block of aws:ec2/vpc:Vpc 'vpc'"],
+    ),
+    "policy that doesn't parse": (
+        'statement = {"Effect": "Alow", "Action": "s3:GetObject", "Resource": "*"}\n'
+        'aws.iam.Policy("p", policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))',
+        ["Statement[0] has Effect 'Alow'; it must be Allow or Deny"],
+    ),
+    "one name for two things": (
+        'aws.s3.Bucket("other", bucket="mlops-store")',
+        ["'mlops-store' is taken: there is aws:s3/bucket:Bucket"],
+    ),
+    "a type without a rule": (
+        'aws.chime.VoiceConnector("v", require_encryption=True)',
+        ["the simulated cloud has no rule for aws:chime/voiceConnector:VoiceConnector"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_program_stops_at_preview(case: str, tmp_path: Path) -> None:
+    wrong, sentences = WRONG[case]
+    with simulation(tmp_path, program=f"{HEAD}{wrong}\n", moto=False) as clouds:
+        clouds.pulumi("stack", "init", stack="dev")
+        clouds.pulumi("config", "set", "aws:region", "eu-central-1", stack="dev")
+        output = clouds.pulumi("preview", stack="dev", fails=True)
+    for sentence in sentences:
+        assert sentence in output
+    assert "Traceback" not in output
+
+
+def test_what_is_protected_and_what_is_in_use_stay(tmp_path: Path) -> None:
+    program = (
+        "import pulumi, pulumi_aws as aws\n"
+        'vpc = aws.ec2.Vpc("vpc", cidr_block="10.0.0.0/16")\n'
+        'aws.ec2.Subnet("subnet", vpc_id=vpc.id, cidr_block="10.0.0.0/24")\n'
+        'aws.s3.Bucket("store", bucket="mlops-kept", opts=pulumi.ResourceOptions(protect=True))\n'
+    )
+    with simulation(tmp_path, program=program, moto=False) as clouds:
+        clouds.pulumi("stack", "init", stack="dev")
+        clouds.pulumi("config", "set", "aws:region", "eu-central-1", stack="dev")
+        clouds.pulumi("up", "--yes", "--skip-preview", stack="dev")
+        urn = next(thing["urn"] for thing in clouds.things("dev") if thing["type"] == "aws:ec2/subnet:Subnet")
+        clouds.pulumi("state", "delete", urn, "--yes", stack="dev")  # the engine forgets it; the cloud doesn't
+        output = clouds.pulumi("destroy", "--yes", "--skip-preview", "--exclude-protected", stack="dev", fails=True)
+        assert "can't be deleted: it is used by aws:ec2/subnet:Subnet 'subnet'" in output
+        assert {thing["type"] for thing in clouds.things("dev")} == {
+            "aws:ec2/vpc:Vpc",
+            "aws:ec2/subnet:Subnet",
+            "aws:s3/bucket:Bucket",
+        }
