@@ -90,6 +90,8 @@ def score(
     from ml.problem import load_problem
     from ml.scoring.job import Job, Share
 
+    if spark and (share != (1, 1) or options["restart"]):
+        raise click.UsageError("--part and --restart are not for Spark, which divides and repeats the work itself.")
     store_uri, release = _release(stack, release, store_uri)
     job = Job(
         input=input,

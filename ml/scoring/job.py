@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from ml.errors import InputRefused
+from ml.errors import InputRefused, MlopsError
 from ml.scoring.files import Format
 from ml.scoring.model import BulkModel, verified_bundle
 from ml.scoring.output import ASIDE, Output, Plan, Published
@@ -108,18 +109,26 @@ def run(job: Job, progress: Progress = lambda _done, _all: None) -> Outcome:
         reader = RowReader(model.schema, job.identifiers)
         version = None if published or job.restart else output.stated_version()
         source = open_source(job.input, reader, job.rows_per_part, job.format, version)
+        if f"{output.uri}/".startswith(f"{_absolute(job.input)}/"):
+            raise InputRefused(f"The output {output.uri} lies in the input {job.input}: it would be its own input.")
         plan = _plan(job, source)
         if published:
             return _again(output, plan, published, time.monotonic() - started)
         output.begin(plan, restart=job.restart)
         before = len(output.done())
         scorer = PartScorer(source, model, reader, output, job.bad_rows, BATCH_ROWS)
-        scored_now = _score(source, output, scorer, job.share, progress)
-    done = output.done()
-    rows, aside = sum(d.rows for d in done.values()), sum(d.aside for d in done.values())
-    is_complete = len(done) == len(source.parts)
-    if is_complete:
-        output.publish(_result(plan, source, model, rows, aside))
+        try:
+            scored_now = _score(source, output, scorer, job.share, progress)
+            done = output.done()
+            rows, aside = sum(d.rows for d in done.values()), sum(d.aside for d in done.values())
+            if is_complete := len(done) == len(source.parts):
+                output.publish(_result(plan, source, model, rows, aside))
+        except OSError as error:
+            if published := output.published():  # another worker did the same meanwhile
+                return _again(output, plan, published, time.monotonic() - started)
+            raise MlopsError(f"{output.uri} can't be written: {error}. The same command goes on from there.") from error
+    if not is_complete and (published := output.published()):
+        return _again(output, plan, published, time.monotonic() - started)
     return Outcome(
         release=model.release,
         model=manifest.name,
@@ -151,6 +160,10 @@ def _score(source: Source, output: Output, scorer: PartScorer, share: Share, pro
         weight += part.weight
         progress(weight, whole)
     return rows
+
+
+def _absolute(uri: str) -> str:
+    return uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
 
 
 def _plan(job: Job, source: Source) -> Plan:

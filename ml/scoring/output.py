@@ -92,6 +92,7 @@ class Output:
 
     def published(self) -> Published | None:
         """What is at the output; InputRefused where something else is there than a whole scoring."""
+        self._final.filesystem.invalidate_cache()  # other workers write too
         if self._final.exists(RESULT_FILE):
             return msgspec.json.decode(self._final.read(RESULT_FILE), type=Published)
         if not self._work.exists(RESULT_FILE) and next(self._final.list(), None) is not None:
@@ -123,6 +124,7 @@ class Output:
 
     def done(self) -> dict[int, Done]:
         """The parts that are finished, by number."""
+        self._work.filesystem.invalidate_cache()
         keys = [key for key in self._work.list(PROGRESS) if key != PLAN_FILE]
         records = (msgspec.json.decode(self._work.read(key), type=Done) for key in keys)
         return {record.number: record for record in records}
@@ -167,8 +169,7 @@ class Output:
     def tidy(self) -> None:
         """Remove what only an unfinished scoring needs."""
         self._final.delete(PROGRESS)
-        if not self._final.is_folder:
-            self._parent.delete(self._work_key)
+        self._parent.delete(self._work_key)
 
     def _move(self) -> None:
         if self._final.is_folder:

@@ -1,7 +1,7 @@
 """One part, from its rows to its files: scores, and the rows that are set aside with the reason."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final, Literal
 
 import pyarrow as pa
@@ -62,20 +62,25 @@ class PartScorer:
 
     def score(self, part: Part) -> Done:
         """Write a part; InputRefused for a bad row, with nothing of the part written, unless such are set aside."""
-        rows, aside = 0, list[pa.RecordBatch]()
+        rows = aside = 0
         name = f"part-{part.number:06}.parquet"
-        with self._output.writing(name) as file, pq.ParquetWriter(file, self._schema) as writer:
+        with ExitStack() as files:  # what is opened last is there first: no part without what was set aside of it
+            scores, others = files.enter_context(self._writer(name, self._schema)), None
             for scored, bad in self._batches(part):
                 rows += scored.num_rows + bad.num_rows
-                writer.write_batch(scored)
+                aside += bad.num_rows
+                scores.write_batch(scored)
                 if bad.num_rows:
-                    aside.append(bad)
-        if aside:
-            with self._output.writing(f"{ASIDE}/{name}") as file:
-                _write(file, aside)
-        done = Done(part.number, rows, sum(batch.num_rows for batch in aside))
+                    others = others or files.enter_context(self._writer(f"{ASIDE}/{name}", self._aside_schema))
+                    others.write_batch(bad)
+        done = Done(part.number, rows, aside)
         self._output.finish(done)
         return done
+
+    @contextmanager
+    def _writer(self, name: str, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
+        with self._output.writing(name) as file, pq.ParquetWriter(file, schema) as writer:
+            yield writer
 
     def _batches(self, part: Part) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
         for batch in self._source.read(part, self._batch_rows):
@@ -105,9 +110,3 @@ class PartScorer:
         ]
         rows += [{"file": part.file, "row": first + number, "reasons": says} for number, says in batch.broken]
         return pa.RecordBatch.from_pylist(sorted(rows, key=lambda row: row["row"]), schema=self._aside_schema)
-
-
-def _write(file: Path, batches: list[pa.RecordBatch]) -> None:
-    with pq.ParquetWriter(file, batches[0].schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)

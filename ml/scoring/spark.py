@@ -78,36 +78,40 @@ def score_with_spark(spark: "SparkSession", job: Job) -> SparkOutcome:
     Parts and shares are Spark's matter. InputRefused for missing columns, bad rows where they are refused, and an
     output that holds something.
     """
+    from pyspark.errors import PySparkException
+
     started = time.monotonic()
-    _demand_free(job.output)
+    mode = _mode(job.output)
     with verified_bundle(Store(job.store_uri), job.release) as (folder, manifest):
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         reader = RowReader(BundleSchema.parse(files[SCHEMA_FILE]), job.identifiers)
     format_ = job.format or _format(job.input)
-    frame = _read(spark, job.input, format_)
-    identifiers = _identifiers(frame, reader, job.input, is_text=format_ == "csv")
-    executor = Executor(job.release, files, identifiers.serialize().to_pybytes(), job.bad_rows == "refuse")
     try:
-        rows = _write(frame.select(*_quoted(reader.columns)), executor.scored, executor.scored_schema, job.output)
+        frame = _read(spark, job.input, format_)
+        identifiers = _identifiers(frame, reader, job.input, is_text=format_ == "csv")
+        executor = Executor(job.release, files, identifiers.serialize().to_pybytes(), job.bad_rows == "refuse")
+        rows = _write(frame.select(*_quoted(reader.columns)), executor.scored, executor.scored_schema, job.output, mode)
         aside = None
         if job.bad_rows == "aside":
             located = frame.select(*_quoted(reader.columns), *_places(format_))
-            aside = _write(located, executor.aside, executor.aside_schema, f"{job.output.rstrip('/')}/{ASIDE}")
-    except Exception as error:
+            aside = _write(located, executor.aside, executor.aside_schema, f"{job.output.rstrip('/')}/{ASIDE}", mode)
+    except PySparkException as error:
         if says := said(error):
             raise InputRefused(says) from error
-        raise
+        raise MlopsError(f"Spark could not score {job.input} into {job.output}: {error}") from error
     seconds = time.monotonic() - started
     return SparkOutcome(job.release, manifest.name, manifest.version, job.output, rows, aside, seconds)
 
 
-def _demand_free(output: str) -> None:
+def _mode(output: str) -> str:
+    """How to write: what is there is never overwritten, but for the empty folder that a failed run leaves."""
     try:
         taken = next(Store(output).list(), None)
-    except (ImportError, ValueError, OSError):
-        return  # a kind of URI that Spark knows alone; it refuses a folder that is there
+    except Exception:  # a kind of URI that Spark knows alone: let it look
+        return "errorifexists"
     if taken is not None:
         raise InputRefused(f"{output} holds something already. Name another output, or delete it.")
+    return "overwrite"
 
 
 def _format(uri: str) -> Format:
@@ -157,6 +161,7 @@ def _write(
     function: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
     schema: pa.Schema,
     output: str,
+    mode: str,
 ) -> int:
     """Write what `function` makes of the frame; how many rows that were."""
     from pyspark.sql import Observation
@@ -165,5 +170,5 @@ def _write(
 
     counted = Observation()
     made = frame.mapInArrow(function, from_arrow_schema(schema))
-    made.observe(counted, F.count(F.lit(1)).alias("rows")).write.mode("overwrite").parquet(output)
+    made.observe(counted, F.count(F.lit(1)).alias("rows")).write.mode(mode).parquet(output)
     return int(counted.get["rows"])

@@ -17,6 +17,7 @@ from ml.release.bundle import key_of, read_manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.release.signing import signature_key
 from ml.scoring.job import Job, Outcome, Share, run
+from ml.scoring.output import Done, Output
 from ml.serving.scorer import load_scorer
 from ml.store import Store
 from tests.conftest import rows_of
@@ -314,3 +315,32 @@ def test_an_object_store_gets_the_same_bytes(tmp_path: Path, frame: pd.DataFrame
     assert found.keys() == local.keys()
     assert all(found[name] == local[name] for name in local if name != "_scoring.json")
     assert not memory.exists("/bulk/.out.scoring")
+
+
+def test_the_output_can_not_lie_in_the_input(tmp_path: Path, frame: pd.DataFrame, score: Score) -> None:
+    (tmp_path / "in").mkdir()
+    frame.to_parquet(tmp_path / "in" / "a.parquet")
+    with pytest.raises(InputRefused, match="lies in the input"):
+        score(tmp_path / "in", output=str(tmp_path / "in" / "scores"))
+    assert [p.name for p in (tmp_path / "in").iterdir()] == ["a.parquet"]
+
+
+def test_a_worker_whose_double_was_faster_finds_the_work_done(
+    tmp_path: Path, frame: pd.DataFrame, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame.to_parquet(tmp_path / "in.parquet", row_group_size=100)
+    finish, doubled = Output.finish, False
+
+    def slow_finish(self: Output, done: Done) -> None:
+        nonlocal doubled
+        if done.number == 1 and not doubled:
+            doubled = True
+            assert score(tmp_path / "in.parquet").is_complete
+        finish(self, done)
+
+    monkeypatch.setattr(Output, "finish", slow_finish)
+    outcome = score(tmp_path / "in.parquet")
+    assert doubled
+    assert (outcome.rows, outcome.is_complete) == (ROWS, True)
+    assert len(read(tmp_path / "out")) == ROWS
+    assert not list(tmp_path.glob(".out*"))
