@@ -108,7 +108,7 @@ V1 = f"/v1/models/{MODEL}:predict"
 CSV = {"accept": "text/csv"}
 TEXT = frozenset({"float", "text", "null", "columns", "huge"})
 ORDERED = frozenset({"float", "text", "boolean", "null", "huge", "infinite"})
-NATIVE = ORDERED - {"float"} | {"columns"}
+NATIVE = ORDERED | {"columns"}
 
 DIALECTS = [
     Dialect("native rows", "/predict", _json(lambda rows: {"rows": rows}), _native_scores, takes=NATIVE),

@@ -1,6 +1,9 @@
 """A release as training leaves it, on a server that every platform's protocol is asked of."""
 
 import contextlib
+import os
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,8 @@ from ml.store import Store
 from tests.conftest import origin, publish_signed, rows_of, write_candidate
 from tests.processes import Process, server, state
 from tests.protocols import VERTEX
+
+PROJECT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,6 @@ def served(folder: Path, problem: Problem, *options: str) -> Iterator[Served]:
 
 def write_mlflow_candidate(folder: Path, problem: Problem) -> None:
     """A candidate whose model is saved by MLflow, as training does it: with signature, requirements and example."""
-    from shutil import rmtree
-
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     from ml.training.folder import save_model
@@ -67,5 +70,14 @@ def write_mlflow_candidate(folder: Path, problem: Problem) -> None:
     rows = rows_of(problem, 1000)
     labels = (rows.sum(axis=1) > rows.sum(axis=1).median()).astype(int)
     model = HistGradientBoostingClassifier(max_iter=20, random_state=1).fit(rows, labels)
-    rmtree(folder / "model")
+    shutil.rmtree(folder / "model")
     save_model(problem, model, folder / "model")
+
+
+def uv() -> str:
+    """The uv that the Makefile brings, or the one on PATH."""
+    pinned = re.search(r"^UV_VERSION := (.+)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert pinned
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    found = cache / "mlops-reference" / f"uv-{pinned[1]}" / "bin" / "uv"
+    return str(found) if found.exists() else shutil.which("uv") or pytest.fail(f"there is no {found}: run `make test`")

@@ -188,7 +188,7 @@ class ModelServer:
         return Response(200, self._metrics.text(), METRICS_TYPE)
 
     async def _openapi(self, _request: Request) -> Response:
-        return json_response(200, openapi(self.host.current, self._settings.maximum_rows))
+        return json_response(200, openapi(self.host.current, self._settings.maximum_rows, self._settings.vertex))
 
     async def _docs(self, _request: Request) -> Response:
         return docs_page()

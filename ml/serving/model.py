@@ -122,7 +122,7 @@ class ServedModel:
         matrix = scored.rows.matrix
         if len(matrix) > MAXIMUM_EXPLAINED_ROWS:
             raise RequestRefused(
-                413, f"The request asks to explain {len(matrix)} rows; at most {MAXIMUM_EXPLAINED_ROWS} at once."
+                422, f"The request asks to explain {len(matrix)} rows; at most {MAXIMUM_EXPLAINED_ROWS} at once."
             )
         return self._loaded_explainer().reasons(self.schema.features, matrix)
 

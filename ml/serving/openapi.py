@@ -9,11 +9,15 @@ from typing import Any, Final
 
 from ml.serving.http import Response
 from ml.serving.model import MAXIMUM_EXPLAINED_ROWS, ServedModel
+from ml.serving.protocols.paths import paths
+from ml.serving.protocols.shapes import COUNTS, Shapes, closed, counted, reference
+from ml.serving.protocols.vertex import VertexRoutes
 from ml.serving.schema import MAXIMUM_SUBJECT
 
 __all__ = ["docs_page", "openapi"]
 
 PAGE: Final = Path(__file__).with_name("docs.html")
+JSON: Final = "application/json"
 HTML_TYPE: Final = "text/html; charset=utf-8"
 REFUSED: Final = {
     "400": "The body is empty, not JSON, or not UTF-8.",
@@ -27,8 +31,9 @@ REFUSED: Final = {
 }
 
 
-def openapi(model: ServedModel | None, maximum_rows: int) -> dict[str, Any]:
+def openapi(model: ServedModel | None, maximum_rows: int, vertex: VertexRoutes) -> dict[str, Any]:
     """The OpenAPI document; before a release serves, a row is described as any object."""
+    shapes = Shapes(model, maximum_rows)
     row = {k: v for k, v in model.schema.row.items() if k != "$schema"} if model else {"type": "object"}
     example = model.schema.example if model else {}
     return {
@@ -40,11 +45,14 @@ def openapi(model: ServedModel | None, maximum_rows: int) -> dict[str, Any]:
         },
         "paths": {
             "/predict": {"post": _predict(example, maximum_rows)},
-            "/health": {"get": _plain("Whether the process lives.", "application/json")},
-            "/ready": {"get": _plain("Which release serves, and why the last one tried does not.", "application/json")},
+            "/health": {"get": _plain("Whether the process lives.", JSON)},
+            "/ready": {
+                "get": _plain("Which release serves, and why the last one tried does not.", JSON, ("200", "503"))
+            },
             "/metrics": {"get": _plain("Prometheus metrics.", "text/plain")},
+            **paths(shapes, vertex),
         },
-        "components": {"schemas": {"Row": row, "Answer": _answer(model), "Refusal": _refusal()}},
+        "components": {"schemas": {"Row": row, "Answer": _answer(model), "Refusal": _refusal(), **shapes.components()}},
     }
 
 
@@ -67,20 +75,13 @@ def _inline_digest(page: bytes, tag: str) -> str:
 
 
 def _predict(example: dict[str, int], maximum_rows: int) -> dict[str, Any]:
-    row = {"$ref": "#/components/schemas/Row"}
-    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": maximum_rows}
+    row = reference("Row")
+    rows = {"type": "array", "items": row, "minItems": 1}
     name = {"type": ["string", "null"], "minLength": 1, "maxLength": MAXIMUM_SUBJECT, "pattern": r"\S"}
-    subjects = {
-        "type": ["array", "null"],
-        "items": name,
-        "title": "Whom each row is about, one name or null per row; only a keyed pseudonym is kept",
-    }
-    batch = {
-        "type": "object",
-        "required": ["rows"],
-        "additionalProperties": False,
-        "properties": {"rows": rows, "subjects": subjects},
-    }
+    title = "Whom each row is about, one name or null per row; only a keyed pseudonym is kept"
+    batches = [closed({"rows": rows}, {"subjects": {"type": "null", "title": title}})] + [
+        closed({"rows": counted(row, count), "subjects": counted(name, count) | {"title": title}}) for count in COUNTS
+    ]
     answers: dict[str, Any] = {
         status: {"description": text, "content": _json("#/components/schemas/Refusal")}
         for status, text in REFUSED.items()
@@ -91,25 +92,21 @@ def _predict(example: dict[str, int], maximum_rows: int) -> dict[str, Any]:
     }
     return {
         "summary": f"Predict one row, or up to {maximum_rows} rows.",
+        # In words, because a parameter's schema can't say for how many rows of the body it may be true.
+        "description": f"?explain=true gives the reasons of each score, for at most {MAXIMUM_EXPLAINED_ROWS} rows.",
         "parameters": [
             {
                 "name": "X-Request-ID",
                 "in": "header",
-                "description": "Names the request in the answer; made up when absent.",
-                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
-            },
-            {
-                "name": "explain",
-                "in": "query",
-                "description": f"Give the reasons of each score, for at most {MAXIMUM_EXPLAINED_ROWS} rows.",
-                "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+                "description": "Names the request in the answer; made up unless it is 1 to 128 of A-Za-z0-9._:-",
+                "schema": {"type": "string"},
             },
         ],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"anyOf": [row, batch, rows]},
+                    "schema": {"anyOf": [row, rows, *batches]},
                     "examples": {
                         "one row": {"value": example},
                         "many rows": {"value": {"rows": [example, example]}},
@@ -177,9 +174,10 @@ def _refusal() -> dict[str, Any]:
     }
 
 
-def _plain(summary: str, content_type: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": {content_type: {}}}}}
+def _plain(summary: str, content_type: str, statuses: tuple[str, ...] = ("200",)) -> dict[str, Any]:
+    answer = {"description": summary, "content": {content_type: {}}}
+    return {"summary": summary, "responses": dict.fromkeys(statuses, answer)}
 
 
 def _json(reference: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": reference}}}
+    return {JSON: {"schema": {"$ref": reference}}}

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
@@ -88,7 +88,7 @@ class RequestReader:
         try:
             rows, subjects = self._decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._refuse(body)
+            return self._read_whole_floats(body)
         self._check_count(len(rows))
         if subjects is not None and len(subjects) != len(rows):
             _refuse_subjects()
@@ -103,24 +103,29 @@ class RequestReader:
             batch: Any = self._batch.decode(body)
             return batch.rows, batch.subjects
 
-    def _refuse(self, body: bytes) -> NoReturn:
-        """Find out what is wrong with a body that was not accepted."""
+    def _read_whole_floats(self, body: bytes) -> Rows:
+        """Rows in which a float is whole, as 45.0, which JSON Schema calls an integer; else what is wrong with them."""
         if not body.strip():
             raise RequestRefused(400, "The body is empty. Send a row as a JSON object; /docs shows one.")
         value = decoded(body)
-        rows = self._rows_of(value)
+        rows, subjects = self._rows_of(value)
         self._check_count(len(rows))
-        raise misfit(mistakes_of(self._features, rows, _fits))
+        mistakes = tuple(islice(mistakes_of(self._features, rows), MAXIMUM_MISTAKES))
+        if mistakes or not any(type(item) is float for row in rows for item in row.values()):
+            raise misfit(iter(mistakes))
+        matrix = np.array([[row[f.name] for f in self._features] for row in rows], dtype=np.float64)
+        return Rows(matrix.astype(self.dtype), subjects)
 
-    def _rows_of(self, value: object) -> list[object]:
+    def _rows_of(self, value: Any) -> tuple[list[Any], list[str | None] | None]:
         if isinstance(value, list):
-            return value
+            return value, None
         if isinstance(value, dict):
             if "rows" not in value or "rows" in self._names:
-                return [value]
+                return [value], None
             if isinstance(value["rows"], list) and value.keys() <= {"rows", "subjects"}:
-                _check_subjects(value.get("subjects"), len(value["rows"]))
-                return value["rows"]
+                subjects = value.get("subjects")
+                _check_subjects(subjects, len(value["rows"]))
+                return value["rows"], subjects
         raise RequestRefused(
             422,
             'The body must be one row, a list of rows, or {"rows": [row, …]} with nothing but "subjects" beside it; '
@@ -167,10 +172,8 @@ def misfit(found: Iterator[Mistake]) -> RequestRefused:
     return RequestRefused(422, message, mistakes)
 
 
-def mistakes_of(
-    features: tuple[Feature, ...], rows: Iterable[object], fits: Callable[[Feature, object], bool]
-) -> Iterator[Mistake]:
-    """What is wrong with rows that should be JSON objects, column to a value that `fits`."""
+def mistakes_of(features: tuple[Feature, ...], rows: Iterable[object]) -> Iterator[Mistake]:
+    """What is wrong with rows that should be JSON objects, column to value."""
     names = sorted(feature.name for feature in features)
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
@@ -179,7 +182,7 @@ def mistakes_of(
         for feature in features:
             if feature.name not in row:
                 yield Mistake(number, expected(feature), "nothing: the column is missing", feature.name)
-            elif not fits(feature, row[feature.name]):
+            elif not _fits(feature, row[feature.name]):
                 yield Mistake(number, expected(feature), shown(row[feature.name]), feature.name)
         for name in sorted(row.keys() - set(names)):
             yield Mistake(number, f"one of the columns {', '.join(names)}", "an unknown column", _cut(name))
@@ -213,6 +216,8 @@ def _type(feature: Feature) -> Any:
 def _fits(feature: Feature, value: object) -> bool:
     if value is None:
         return feature.nullable
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         return False
     return value in feature.codes if isinstance(feature, Categorical) else feature.minimum <= value <= feature.maximum

@@ -129,7 +129,8 @@ class TableReader:
             twice = sorted({name for name in columns if list(columns).count(name) > 1})
             raise RequestRefused(422, f"The columns {_cited(twice)} are named twice.")
         if places.keys() != set(self.names):
-            raise misfit(mistakes_of(self.features, [dict.fromkeys(columns)], lambda _feature, _value: True))
+            typical = {feature.name: _bounds(feature)[0] for feature in self.features}  # only the names are at fault
+            raise misfit(mistakes_of(self.features, [{name: typical.get(name) for name in columns}]))
         return [places[name] for name in self.names]
 
     def _check_lengths(self, columns: Mapping[str, Sized]) -> int:
@@ -146,7 +147,7 @@ class TableReader:
         if not isinstance(rows, list):
             raise RequestRefused(422, f"The rows must be a JSON list, got {shown(rows)}.")
         self._check_count(len(rows))
-        raise misfit(mistakes_of(self.features, rows, _fits))
+        raise misfit(mistakes_of(self.features, rows))
 
     def _labelled(self, rows: object, columns: Sequence[str]) -> object:
         """Lists of values as objects, column to value; one that has too many or too few values is named at once."""
@@ -182,17 +183,6 @@ def _bounds(feature: Feature) -> tuple[int, int]:
 
 def _has_gaps(codes: Collection[int]) -> bool:
     return len(codes) != max(codes) - min(codes) + 1
-
-
-def _fits(feature: Feature, value: object) -> bool:
-    if value is None:
-        return feature.nullable
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (np.inf, -np.inf):
-        return False
-    if value != int(value):
-        return False
-    low, high = _bounds(feature)
-    return int(value) in feature.codes if isinstance(feature, Categorical) else low <= value <= high
 
 
 def _are_numbers(rows: list[list[Any]]) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from ml.problem import Categorical, Problem, load_problem
 from ml.release.schema import BundleSchema
@@ -47,7 +48,7 @@ def test_rows_keep_their_order_and_columns_the_models() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [True, 1.5, 1.0, "1", None, [], {}, [1], NUMBER.minimum - 1, NUMBER.maximum + 1, 10**30, -(2**63)],
+    [True, 1.5, "1", None, [], {}, [1], NUMBER.minimum - 1, NUMBER.maximum + 1, 10**30, -(2**63)],
     ids=repr,
 )
 def test_a_wrong_number_is_named_with_row_and_column(value: object) -> None:
@@ -59,7 +60,7 @@ def test_a_wrong_number_is_named_with_row_and_column(value: object) -> None:
     assert NUMBER.name in refused.message
 
 
-@pytest.mark.parametrize("value", [max(CODE.codes) + 1, -1, True, "1", 1.0, None, 10**20], ids=repr)
+@pytest.mark.parametrize("value", [max(CODE.codes) + 1, -1, True, "1", 1.5, None, 10**20], ids=repr)
 def test_an_unknown_code_is_named_with_the_known_ones(value: object) -> None:
     (mistake,) = refusal(json.dumps([row(**{CODE.name: value})]).encode()).mistakes
     assert (mistake.row, mistake.column) == (0, CODE.name)
@@ -151,7 +152,13 @@ def test_a_nullable_feature_takes_null() -> None:
 
 
 values = (
-    st.none() | st.booleans() | st.integers(-3, 120) | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 120)
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.integers(-3, 120).map(float)
+    | st.text(max_size=3)
 )
 
 
@@ -159,22 +166,14 @@ values = (
 @given(st.dictionaries(st.sampled_from([*PROBLEM.feature_names, "other"]), values, max_size=3), st.booleans())
 def test_a_row_is_accepted_exactly_when_its_json_schema_accepts_it(changes: dict[str, Any], batch: bool) -> None:
     changed = EXAMPLE | changes
-    fits = all(_fits(SCHEMA.row["properties"][name], value) for name, value in changed.items() if name in EXAMPLE)
+    fits = Draft202012Validator(SCHEMA.row).is_valid(changed)
     body = msgspec.json.encode({"rows": [changed]} if batch else changed)
-    if fits and "other" not in changed:
+    if fits:
         assert READER.read(body).matrix.tolist() == [[changed[name] for name in PROBLEM.feature_names]]
     else:
         wrong = {m.column for m in refusal(body).mistakes}
         assert wrong
         assert wrong <= changes.keys()
-
-
-def _fits(schema: dict[str, Any], value: object) -> bool:
-    if not isinstance(value, int) or isinstance(value, bool):
-        return False
-    if "oneOf" in schema:
-        return value in [code["const"] for code in schema["oneOf"]]
-    return bool(schema["minimum"] <= value <= schema["maximum"])
 
 
 @settings(deadline=None)  # other work on the machine is no failure

@@ -10,7 +10,7 @@ from ml.serving.call import Call
 from ml.serving.http import Response, header, json_response
 from ml.serving.model import ServedModel
 from ml.serving.protocols import mlflow, native, sagemaker
-from ml.serving.protocols.body import is_given, plain
+from ml.serving.protocols.body import envelope, is_given, plain
 from ml.serving.protocols.route import JSON, Refuse, Request, Route, Service, media_type
 from ml.serving.protocols.sagemaker import CSV, JSON_LINES
 from ml.serving.schema import RequestRefused, Rows
@@ -18,6 +18,7 @@ from ml.serving.schema import RequestRefused, Rows
 __all__ = ["routes"]
 
 TYPES: Final = (JSON, CSV, JSON_LINES, "application/x-jsonlines", "application/x-ndjson")
+FEATURES: Final = '{"instances": [{"features": [value, …]}, …]}'
 QUALITY: Final = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
@@ -28,6 +29,12 @@ class _Keys(msgspec.Struct):
     dataframe_records: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     instances: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     inputs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Instances(msgspec.Struct, forbid_unknown_fields=True):
+    """SageMaker's own JSON."""
+
+    instances: msgspec.Raw
 
 
 def routes(service: Service) -> list[Route]:
@@ -93,7 +100,7 @@ def _read_native(body: bytes, model: ServedModel) -> Rows:
     """A native body, or SageMaker's `{"instances": [{"features": …}]}`."""
     keys = _keys(body)
     if keys and is_given(keys.instances) and _has_features(plain(keys.instances), model.tables.names):
-        return sagemaker.read_features(model, plain(keys.instances))
+        return sagemaker.read_features(model, plain(envelope(body, _Instances, FEATURES).instances))
     return model.read(body)
 
 

@@ -43,8 +43,8 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
 class Split(msgspec.Struct, forbid_unknown_fields=True):
     """A table as pandas writes it with orient="split"."""
 
+    columns: list[str]
     data: msgspec.Raw
-    columns: list[str] | None = None
     index: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -115,7 +115,10 @@ def _from_json(tensor: Tensor) -> np.ndarray | list[Any]:
     try:
         return np.array(FLAT.decode(data), dtype=np.float64)
     except (msgspec.DecodeError, RecursionError):
-        return list(_flat(decoded(data), len(tensor.shape)))
+        value = decoded(data)
+    if not isinstance(value, list):
+        raise RequestRefused(422, f"The data of {tensor.name[:60]!r} must be a list, got {shown(value)}.")
+    return list(_flat(value, len(tensor.shape)))
 
 
 def _flat(value: object, depth: int) -> Iterator[object]:
