@@ -10,7 +10,7 @@ UV := $(UV_HOME)/bin/uv
 EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
 CLOUDS := aws simulate # what `make preview` adds
 
-.PHONY: help up down preview test doctor tour
+.PHONY: help up down preview test doctor tour image
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -48,3 +48,10 @@ $(UV):
 
 tour: .venv/.synced ## A model's whole life on three environments of its own, in under ten minutes
 	@$(PYTHON) -m pipelines.tour
+
+TARGET ?= train
+TAG ?= mlops-reference:$(TARGET)
+BUILD ?= $(if $(shell command -v docker),docker build,buildah bud --format docker)
+MODIFIED = $(if $(shell git status --porcelain -- Dockerfile .dockerignore pyproject.toml uv.lock keys ml),-dirty)
+image: ## Build the image with docker or buildah (TARGET=serve is the lean one; docs/image.md)
+	$(BUILD) --target $(TARGET) --tag $(TAG) --build-arg REVISION=$(shell git rev-parse HEAD)$(MODIFIED) .

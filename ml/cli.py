@@ -2,11 +2,11 @@
 
 import importlib
 import sys
-from importlib.metadata import entry_points
 
 import click
 
 from ml.errors import MlopsError
+from ml.plugins import plugins
 
 __all__ = ["main"]
 
@@ -68,19 +68,20 @@ class _LazyGroup(click.Group):
     """Imports a command's module when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(plugin.name for plugin in entry_points(group=PLUGINS))]
+        return [*COMMANDS, *(plugin.name for plugin in plugins(PLUGINS))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if target := COMMANDS.get(cmd_name):
             module, attribute = target.split(":")
             return getattr(importlib.import_module(module), attribute)
-        for plugin in entry_points(group=PLUGINS, name=cmd_name):
-            return plugin.load()
+        for plugin in plugins(PLUGINS):
+            if plugin.name == cmd_name:
+                return plugin.load()
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = list(SUMMARIES.items())
-        rows += [(plugin.name, plugin.load().get_short_help_str()) for plugin in entry_points(group=PLUGINS)]
+        rows += [(plugin.name, plugin.load().get_short_help_str()) for plugin in plugins(PLUGINS)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

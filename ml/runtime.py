@@ -2,13 +2,13 @@
 
 import json
 import os
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml.errors import MlopsError
+from ml.plugins import plugins
 
 __all__ = ["Runtime", "RuntimeUnknown"]
 
@@ -47,7 +47,7 @@ class Runtime(BaseModel):
         """The runtime of `stack`, or of the process: MLOPS_RUNTIME holds the outputs, or where they are."""
         if stack is None:
             return cls._from_environment()
-        providers = list(entry_points(group=STACK_OUTPUTS))
+        providers = plugins(STACK_OUTPUTS)
         if not providers:
             raise RuntimeUnknown(
                 f"The outputs of stack {stack!r} can't be read: this installation has no infrastructure code. "

@@ -17,6 +17,7 @@ from ml.store import Store
 
 __all__ = [
     "MANIFEST_FILE",
+    "SIGNATURE_FILE",
     "bundle_digest",
     "canonical",
     "digest_of",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 MANIFEST_FILE: Final = "manifest.json"
+SIGNATURE_FILE: Final = "manifest.json.sig"
+UNLISTED: Final = frozenset({MANIFEST_FILE, SIGNATURE_FILE})  # what a manifest can't name: itself, and what signs it
 MAXIMUM_MANIFEST_BYTES: Final = 4 * 1024 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -53,13 +56,16 @@ def bundle_digest(files: dict[str, str]) -> str:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Every file below `folder` but the manifest, with its digest; ReleaseRefused for a symlink or a special file."""
+    """Every file below `folder` but the manifest and its signature, with its digest.
+
+    ReleaseRefused for a symlink or a special file.
+    """
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise ReleaseRefused(f"{name} in {folder} is a link or a special file; a bundle holds plain files only.")
-        if path.is_file() and name != MANIFEST_FILE:
+        if path.is_file() and name not in UNLISTED:
             with path.open("rb") as file:
                 found[name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     return found
@@ -194,12 +200,12 @@ def _is_plain(name: str) -> bool:
         and "\\" not in name
         and name.isprintable()
         and len(name) <= 512
-        and name != MANIFEST_FILE
+        and name not in UNLISTED
     )
 
 
 def _names_in_store(store: Store, key: str) -> set[str]:
-    return {found.removeprefix(f"{key}/") for found in store.list(key)} - {MANIFEST_FILE}
+    return {found.removeprefix(f"{key}/") for found in store.list(key)} - UNLISTED
 
 
 def _digest_in_store(store: Store, key: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from ml.errors import ReleaseRefused
 from ml.release._canonical import sha256
-from ml.release.bundle import MANIFEST_FILE, key_of
+from ml.release.bundle import MANIFEST_FILE, SIGNATURE_FILE, key_of
 from ml.release.keys import PublicKey, Signer, TrustedKeys, passphrase
 from ml.store import Store
 
@@ -74,8 +74,8 @@ class _Statement(msgspec.Struct, rename="camel"):
 
 
 def signature_key(digest: str) -> str:
-    """Where the signature of a release is: outside the bundle, which its digest seals."""
-    return f"{key_of(digest).replace('bundles/', 'signatures/', 1)}.sig"
+    """Where the signature of a release is: with its bundle, so that a platform that copies one has all it needs."""
+    return f"{key_of(digest)}/{SIGNATURE_FILE}"
 
 
 def sign(store: Store, manifest: bytes, signer: Signer, trusted: TrustedKeys) -> PublicKey:

@@ -54,11 +54,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """The limits of one server; `cache` is where releases are kept while they serve."""
+    """The limits of one server; `cache` is where releases are kept while they serve.
+
+    Predictions are logged to the store; releases are read from it too, unless `bundles_uri` names another one.
+    """
 
     deployment: Path
     store_uri: str
     cache: Path
+    bundles_uri: str | None = None
     maximum_body_bytes: int = 4 * 1024 * 1024
     maximum_rows: int = 10_000
     body_timeout_s: float = 20.0
@@ -83,7 +87,12 @@ class ModelServer:
         store = Store(settings.store_uri)
         problem = settings.problem
         self.host = ModelHost(
-            settings.deployment, store, settings.cache, settings.maximum_rows, problem.canary, self._metrics
+            settings.deployment,
+            Store(settings.bundles_uri or settings.store_uri),
+            settings.cache,
+            settings.maximum_rows,
+            problem.canary,
+            self._metrics,
         )
         spool = LogSettings(
             settings.deployment.with_name("spool"), settings.flush_interval_s, settings.rotate_interval_s
@@ -135,6 +144,10 @@ class ModelServer:
             await self._gateway(scope, receive, send)
         else:
             raise ValueError(f"This server speaks HTTP only, not {scope['type']}.")
+
+    def write_log(self) -> None:
+        """Bring every logged prediction to the store now, where no lifespan does it."""
+        self._log.write()
 
     async def _live(self) -> None:
         """Load the first release; when the server ends, bring every logged prediction to the store."""

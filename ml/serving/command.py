@@ -3,8 +3,9 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -14,7 +15,10 @@ from ml.serving.access.keys import own_headers
 from ml.serving.access.options import access_options, access_settings
 from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
 
-__all__ = ["predict", "serve"]
+if TYPE_CHECKING:
+    from ml.serving.app import Settings
+
+__all__ = ["predict", "serve", "settings_of"]
 
 TIMEOUT_S: Final = 60.0
 SHOWN_ROWS: Final = 20
@@ -31,7 +35,8 @@ SHOWN_REASONS: Final = 5
     required=True,
     help='The file that states the release: {"release": "sha256:…"}.',
 )
-@click.option("--store", "store_uri", required=True, help="URI of the object store that holds the bundles.")
+@click.option("--store", "store_uri", required=True, help="URI of the object store for bundles and the log.")
+@click.option("--bundles", "bundles_uri", help="URI of the store to read releases from  [default: --store]")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
@@ -65,33 +70,31 @@ SHOWN_REASONS: Final = 5
     type=click.FloatRange(0.1, 86_400),
     help="How often they are brought to the store.",
 )
-def serve(
-    deployment: Path,
-    store_uri: str,
-    cache: Path | None,
-    host: str,
-    port: int,
-    flush_interval_s: float,
-    rotate_interval_s: float,
-    request_log: bool,
-    log_format: str,
-    **more: Any,
-) -> None:
+def serve(host: str, port: int, log_format: str, **options: Any) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
-    from ml.serving.app import ModelServer, Settings
+    from ml.serving.app import ModelServer
     from ml.serving.run import run
 
-    settings = Settings(
-        deployment=deployment.absolute(),
-        store_uri=store_uri,
-        cache=(cache or deployment.absolute().parent / "releases").absolute(),
-        flush_interval_s=flush_interval_s,
-        rotate_interval_s=rotate_interval_s,
-        **request_limits(more),
-        access=access_settings(more),
-        request_log=request_log,
+    server, limits = ModelServer(settings_of(options)), connection_limits(options)
+    run(server, host, port, limits, options["drain_s"], as_json=log_format == "json")
+
+
+def settings_of(options: Mapping[str, Any]) -> "Settings":
+    """The settings that options of `mlops serve` come to."""
+    from ml.serving.app import Settings
+
+    deployment, cache = options["deployment"].absolute(), options["cache"]
+    return Settings(
+        deployment=deployment,
+        store_uri=options["store_uri"],
+        bundles_uri=options["bundles_uri"],
+        cache=(cache or deployment.parent / "releases").absolute(),
+        flush_interval_s=options["flush_interval_s"],
+        rotate_interval_s=options["rotate_interval_s"],
+        **request_limits(options),
+        access=access_settings(options),
+        request_log=options["request_log"],
     )
-    run(ModelServer(settings), host, port, connection_limits(more), more["drain_s"], as_json=log_format == "json")
 
 
 @click.command(epilog="Example: mlops predict --stack local-dev rows.json")

@@ -103,6 +103,12 @@ class PredictionLog:
         for thread in self._threads:
             thread.start()
 
+    def write(self) -> None:
+        """Bring what is queued to the store now, where nothing was started: for a process that may be frozen."""
+        self._flush()
+        self._rotate()
+        self._store_segments()
+
     def close(self) -> None:
         """Write what is queued and bring it to the store; what the store doesn't take waits in the spool."""
         self._closing.set()

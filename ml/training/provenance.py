@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -14,14 +15,20 @@ from ml.problem import Problem
 __all__ = ["code_state", "environment", "exact_freeze", "problem_digest"]
 
 UNKNOWN_COMMIT: Final = "unknown"
+REVISION_VARIABLE: Final = "MLOPS_REVISION"
+MODIFIED: Final = "-dirty"  # as `git describe --dirty` says it
 PACKAGES: Final = ("fairlearn", "mlflow", "numpy", "pandas", "scikit-learn", "scipy")
 
 
 def code_state(root: Path) -> tuple[str, bool]:
     """The commit of the checkout at `root` and whether files differ from it; `stacks/` is configuration, not code.
 
-    Outside a git checkout the commit is "unknown" and the code counts as modified: nothing vouches for it.
+    In an image, MLOPS_REVISION says what it was built from. Outside a git checkout the commit is otherwise "unknown"
+    and the code counts as modified: nothing vouches for it.
     """
+    if built_from := os.environ.get(REVISION_VARIABLE):
+        commit = built_from.removesuffix(MODIFIED)
+        return commit, built_from.endswith(MODIFIED) or commit == UNKNOWN_COMMIT
     git = shutil.which("git")
     if git is None:
         return UNKNOWN_COMMIT, True

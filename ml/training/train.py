@@ -8,7 +8,7 @@ from ml.data.read import Dataset
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.fit import Comparing, Trained, fit, prepare
+from ml.training.fit import Comparing, Prepared, Trained, fit, prepare
 from ml.training.provenance import code_state, problem_digest
 from ml.training.record import record, run_tags
 from ml.training.tracking import Tracking
@@ -21,6 +21,7 @@ class TrainingResult:
     """A logged training; `run_id` is the chosen candidate's run, inside `parent_run_id`."""
 
     trained: Trained
+    data: Prepared
     experiment_id: str
     parent_run_id: str
     run_id: str
@@ -48,4 +49,4 @@ def train(
         trained = fit(problem, data, root, progress, against_champion)
         progress(f"Logging to {tracking.uri}")
         run_id = record(problem, data, trained, tracking, parent)
-    return TrainingResult(trained, tracking.experiment_id, parent, run_id, tracking.url(run_id))
+    return TrainingResult(trained, data, tracking.experiment_id, parent, run_id, tracking.url(run_id))

@@ -28,6 +28,7 @@ from ml.release.promote import Promotion, promote
 from ml.release.releases import releases
 from ml.release.retire import retire
 from ml.release.rollback import roll_back
+from ml.release.signing import signature_key
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
 from ml.serving.model import ServedModel
@@ -298,7 +299,7 @@ def test_the_audit_names_everything_that_is_broken(at: Open, digest: str, second
     store = at("test").store
     Path(store.path(f"{key_of(digest)}/schema.json")).write_bytes(b"{}")
     Path(store.path("ledger/00000002.json")).unlink()
-    store.delete(f"signatures/sha256/{second.removeprefix('sha256:')}.sig")
+    store.delete(signature_key(second))
     broken = {finding.subject: finding.note for finding in audit(at("test")) if not finding.holds}
     assert broken.keys() == {"ledger", digest, second}
     assert "was altered" in broken[digest]

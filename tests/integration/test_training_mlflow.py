@@ -1,6 +1,5 @@
 """A whole training against a real MLflow server, on a sample of the real data."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ml.data.findings import DataRefused
-from ml.problem import Datasets, Problem, load_problem
+from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.training.candidates import BASELINE
 from ml.training.command import _as_text
@@ -24,30 +23,15 @@ from ml.training.evaluation import CHOSEN_TAG, SCORE_COLUMN, Evaluation
 from ml.training.features import inputs
 from ml.training.tracking import Tracking, TrackingUnreachable
 from ml.training.train import TrainingResult, train
-
-ROOT = Path(__file__).parents[2]
-ROWS = 6000
+from tests.sample import problem_of, write_sample
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the first rows of each data file."""
     folder = tmp_path_factory.mktemp("checkout")
-    for entry in load_problem().datasets.files.values():
-        sample = pd.read_parquet(ROOT / load_problem().datasets.root / entry.path).head(ROWS)
-        sample.to_parquet(folder / entry.path, index=False)
+    write_sample(folder)
     return folder
-
-
-def problem_of(checkout: Path, name: str) -> Problem:
-    """The project's problem about that folder's files, in an experiment of its own."""
-    problem = load_problem()
-    files = {
-        key: entry.model_copy(update={"sha256": hashlib.sha256((checkout / entry.path).read_bytes()).hexdigest()})
-        for key, entry in problem.datasets.files.items()
-    }
-    datasets = Datasets(**{**problem.datasets.model_dump(), "root": ".", "files": files})
-    return problem.model_copy(update={"name": name, "datasets": datasets})
 
 
 def runtime_of(uri: str, store: Path) -> Runtime:
