@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ml.serving.access.check import Access
+from ml.serving.access.check import PROBES, Access
 from ml.serving.capacity import Bodies
 from ml.serving.connection import SPARE
 from ml.serving.http import Receive, Response, Scope, Send, header, send_response
@@ -27,7 +27,7 @@ __all__ = ["Gateway"]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ROUTE_OTHER: Final = "other"
 EXPLAINED: Final = "?explain=true"
-ALWAYS: Final = ("/health", "/ready", "/ping", "/metrics", "/admin/reload")  # answered on reserved connections too
+ALWAYS: Final = (*PROBES, "/metrics", "/admin/reload")  # answered on reserved connections too
 CALLER: Final = "mlops_caller"
 RETRY_LATER: Final = (429, 503)
 RETRY_AFTER_S: Final = "1"

@@ -264,3 +264,32 @@ def test_taking_back_an_old_challenger_leaves_the_new_one_alone(
             assert not settings.deployment.with_name("challenger-returned.json").exists()
 
     play(scenario())
+
+
+def test_a_canary_answers_every_protocol_but_not_who_names_the_champions_version(
+    tmp_path: Path, store: Store, small_problem: Problem, published: str, second: str, body: bytes
+) -> None:
+    settings = settings_of(tmp_path, store, small_problem)
+    state(settings, published, release=second, mode="canary", weight=1.0)
+    row = json.loads(body)
+    inputs = [{"name": name, "shape": [1], "datatype": "INT64", "data": [value]} for name, value in row.items()]
+    model = f"/v2/models/{small_problem.name}"
+
+    async def scenario() -> None:
+        async with serving(settings) as app:
+
+            async def ask_v2(path: str) -> tuple[str, float]:
+                answered = await ask(app, "POST", path, json.dumps({"inputs": inputs}).encode(), JSON)
+                assert answered.status == 200
+                return answered.json["model_version"], answered.json["outputs"][0]["data"][0]
+
+            by_canary = await ask_v2(f"{model}/infer")
+            assert by_canary[0] == "2"
+            assert (await predict(app, body, "any"))["predictions"][0]["score"] == by_canary[1]
+            answered = await ask(app, "POST", "/invocations", json.dumps({"instances": [row]}).encode(), JSON)
+            assert answered.json["predictions"][0][1] == by_canary[1]
+            by_champion = await ask_v2(f"{model}/versions/1/infer")
+            assert by_champion[0] == "1"
+            assert by_champion[1] != by_canary[1]
+
+    play(scenario())

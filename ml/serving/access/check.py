@@ -12,7 +12,7 @@ from ml.serving.schema import RequestRefused
 if TYPE_CHECKING:
     from ml.serving.access.tokens import Tokens
 
-__all__ = ["Access"]
+__all__ = ["PROBES", "Access"]
 
 # What platforms and load balancers ask without a key, and what says nothing but whether a server is there.
 PROBES: Final = frozenset({"/", "/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready"})
