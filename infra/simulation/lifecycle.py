@@ -159,7 +159,7 @@ class Operation:
             thing = self._find(identifier, state)
             if thing is None:
                 return
-            if users := reasons_to_keep(thing, self._own_account(), rule_for):
+            if users := reasons_to_keep(thing, self._accounts()[0], rule_for):
                 used = ", ".join(user.label for user in users[:5])
                 raise Refused(f"{thing.label} ({thing.id}) can't be deleted: it is used by {used}")
             self._ask_moto(lambda moto: moto.delete(thing, self.rule))
@@ -228,17 +228,16 @@ class Operation:
         return listed or documented
 
     def _demand_room(self, thing: Thing) -> None:
-        own, elsewhere = self._own_account(), self.world.elsewhere(self.stack)
-        world = [each for each in elsewhere if each.account != thing.account]
+        own, world = self._accounts()
         if found := list(state_problems(self.rule, thing, own, world)):
             sentences = "; ".join(f"{problem.path} {problem.reason}" for problem in found)
             raise Refused(f"{thing.type} {self.name!r}: {sentences}")
 
-    def _own_account(self) -> list[Thing]:
-        """The things of this stack, and of others that share its account."""
+    def _accounts(self) -> tuple[list[Thing], list[Thing]]:
+        """The things of this provider's account, whichever stack they belong to, and those of all others."""
         number = str(self.settings.values.get("account", ""))
-        shared = [each for each in self.world.elsewhere(self.stack) if each.account == number]
-        return [*self.account.things(), *shared]
+        everything = [*self.account.things(), *self.world.elsewhere(self.stack)]
+        return [e for e in everything if e.account == number], [e for e in everything if e.account != number]
 
     def _find(self, identifier: str, state: Properties) -> Thing | None:
         region = str(state.get("region") or self.settings.region)

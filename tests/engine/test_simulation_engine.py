@@ -1,4 +1,4 @@
-"""Wrong programs under the real engine: stopped at preview, with the sentence that their author needs."""
+"""Programs of their own under the real engine: wrong ones stop at preview, with the sentence their author needs."""
 
 from pathlib import Path
 
@@ -70,3 +70,19 @@ def test_what_is_protected_and_what_is_in_use_stay(tmp_path: Path) -> None:
             "aws:ec2/subnet:Subnet",
             "aws:s3/bucket:Bucket",
         }
+
+
+def test_each_provider_of_a_program_has_an_account_and_a_region_of_its_own(tmp_path: Path) -> None:
+    program = (
+        "import pulumi, pulumi_aws as aws\n"
+        'for number, region in (("111111111111", "eu-west-1"), ("222222222222", "us-east-1")):\n'
+        '    provider = aws.Provider(f"in-{region}", region=region, allowed_account_ids=[number])\n'
+        "    options = pulumi.ResourceOptions(provider=provider)\n"
+        '    pulumi.export(region, aws.sns.Topic(f"topic-{region}", name="alerts", opts=options).arn)\n'
+    )
+    with simulation(tmp_path, program=program, moto=False) as clouds:
+        clouds.pulumi("stack", "init", stack="dev")
+        output = clouds.pulumi("up", "--yes", "--skip-preview", stack="dev")
+        assert "arn:aws:sns:eu-west-1:111111111111:alerts" in output
+        assert "arn:aws:sns:us-east-1:222222222222:alerts" in output
+        clouds.pulumi("preview", "--expect-no-changes", stack="dev")
