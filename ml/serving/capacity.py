@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from ml.serving.http import Scope
 from ml.serving.schema import RequestRefused
 
-__all__ = ["Bodies", "Queue"]
+__all__ = ["Bodies", "Queue", "held_bytes"]
 
 HELD: Final = "mlops_held_bytes"
 
@@ -41,6 +41,11 @@ class Bodies:
         """The request is answered."""
         if held := scope.pop(HELD, 0):
             self._held_bytes -= held
+
+
+def held_bytes(scope: Scope) -> int:
+    """How much of a request's body is held."""
+    return scope.get(HELD, 0)
 
 
 class Queue:

@@ -119,7 +119,8 @@ class CompiledScorer:
             parts = range(0, len(places), CHUNK_ROWS)
             raw = np.concatenate([self._raw(places[start : start + CHUNK_ROWS]) for start in parts])
         raw += self._tables.base
-        return 1 / (1 + np.exp(-raw)) if self._tables.link == "logistic" else raw
+        # A mean of probabilities may be rounded to a little more than 1.
+        return 1 / (1 + np.exp(-raw)) if self._tables.link == "logistic" else raw.clip(0, 1)
 
     def _places(self, matrix: np.ndarray) -> np.ndarray:
         """Where each value (rows, features) stands in the tables."""
@@ -131,7 +132,7 @@ class CompiledScorer:
             matrix = np.where(missing, self._minimum, matrix).astype(np.int64)
         places = matrix - self._minimum
         # Below the minimum it is, read as unsigned, larger than any width: one comparison for both bounds.
-        if (places.view(np.uint64) > self._width).any():
+        if np.count_nonzero(places.view(np.uint64) > self._width):
             raise ValueError("a value is outside the bounds of the release's schema")
         for column, axis in self._edged:
             places[:, column] = np.searchsorted(axis.edges, matrix[:, column], side="left")  # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -142,7 +143,7 @@ class CompiledScorer:
         tables = self._tables
         reached = np.bitwise_and.reduce(tables.reach.take(places, axis=0), axis=1)
         reached -= 1  # one bit is left: what is below it counts the leaves before it
-        return tables.values.take(np.bitwise_count(reached) + self._first_leaf).sum(axis=1)
+        return np.add.reduce(tables.values.take(np.bitwise_count(reached) + self._first_leaf), axis=1)
 
     def _additive(self, places: np.ndarray) -> np.ndarray:
-        return self._tables.values.take(places).sum(axis=1)
+        return np.add.reduce(self._tables.values.take(places), axis=1)

@@ -14,6 +14,7 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from ml.serving.http import WHOLE
 from ml.serving.limits import ConnectionLimits
 
 __all__ = ["OBSERVE", "SPARE", "Connection"]
@@ -152,6 +153,7 @@ class Connection(HttpToolsProtocol):
         if self._is_offer:
             return
         self._head_bytes = 0
+        self.scope["state"][WHOLE] = True  # pyright: ignore[reportTypedDictNotRequiredAccess] # set there
         if self.cycle.response_complete:  # it was answered before, and what was left of it is read over
             self._waiting_since = None
             self._keep_alive()

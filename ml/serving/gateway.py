@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import os
 import re
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -68,8 +68,7 @@ class Gateway:
                 response.headers.setdefault("Retry-After", RETRY_AFTER_S)
             elif response.status == 401:
                 response.headers.setdefault("WWW-Authenticate", "Bearer")
-            response.headers.setdefault("X-Request-ID", request.id)
-            await send_response(send, response, with_body=scope["method"] != "HEAD")
+            await send_response(send, response, request.id, with_body=scope["method"] != "HEAD")
         finally:
             self._metrics.in_flight -= 1
             self._bodies.let_go(scope)
@@ -112,7 +111,7 @@ class Gateway:
 
 def _request_id(scope: Scope) -> str:
     given = header(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _label(route: Route | None, scope: Scope) -> str:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from ml.serving.schema import RequestRefused
 
 __all__ = [
+    "WHOLE",
     "Budget",
     "Receive",
     "Response",
@@ -22,20 +22,21 @@ __all__ = [
     "send_response",
 ]
 
+WHOLE: Final = "is_whole"  # the key in a request's state that says that its body came with its head
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An answer; `headers` come on top of its type and length."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def json_response(status: int, value: object, **headers: str) -> Response:
@@ -73,6 +74,15 @@ async def read_body(
         raise too_large
     if budget is not None and length is not None and length.isdigit():
         budget.refuse_beyond(int(length))
+    if scope.get("state", {}).get(WHOLE):  # nothing to wait for: no timer
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if len(body) > maximum_bytes:
+                raise too_large
+            if budget is not None:
+                budget.hold(scope, len(body))
+            return body
     chunks: list[bytes] = []
     received = 0
     try:
@@ -94,10 +104,17 @@ async def read_body(
         raise RequestRefused(408, f"The body did not arrive within {timeout_s:g} s.") from error
 
 
-async def send_response(send: Send, response: Response, *, with_body: bool = True) -> None:
+async def send_response(
+    send: Send, response: Response, request_id: str | None = None, *, with_body: bool = True
+) -> None:
     """Send an answer; without its body for a HEAD request."""
-    headers = {"content-type": response.content_type, "content-length": str(len(response.body)), **response.headers}
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [
+        (b"content-type", response.content_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(response.body)),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()),
+    ]
+    if request_id is not None:
+        raw.append((b"x-request-id", request_id.encode("latin-1")))
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
     await send({"type": "http.response.body", "body": response.body if with_body else b""})
 

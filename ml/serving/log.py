@@ -7,11 +7,12 @@ so that a slow store delays neither requests nor the spool.
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -44,8 +45,7 @@ class LogSettings:
     queue_rows: int = 200_000
 
 
-@dataclass(frozen=True)
-class Logged:
+class Logged(msgspec.Struct, frozen=True, gc=False):
     """The predictions of one request: `matrix` is (rows, columns), `scores` and `decisions` (rows,).
 
     `subjects` are names as the caller gave them; they are replaced before anything is written.
@@ -61,7 +61,7 @@ class Logged:
     threshold: float
     subjects: list[str | None] | None = None
     reasons: list[str] | None = None
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    at: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
 
 
 class PredictionLog:

@@ -1,9 +1,9 @@
 """One release, loaded: a request's bytes in, an answer's bytes out."""
 
 import threading
-from itertools import repeat
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from ml.errors import MlopsError, ReleaseRefused
 from ml.release.bundle import digest_of
 from ml.release.manifest import Manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
+from ml.serving.compiled import CompiledScorer
 from ml.serving.explain import EXPLANATION_FILE, Explained, Explainer, Explanation, Reason
 from ml.serving.schema import RequestReader, RequestRefused, Rows
 from ml.serving.scorer import Scorer, load_scorer, mlflow_version
@@ -82,6 +83,13 @@ class ServedModel:
         self._reader = RequestReader(schema, maximum_rows)
         self.tables = TableReader(schema.features, self._reader.dtype, maximum_rows)
         self._encoder = msgspec.json.Encoder()
+        self._threshold = manifest.decision_threshold
+        self._codes = np.array([schema.negative, schema.positive])
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a small request is scored in less time than it takes to hand it to a thread."""
+        return isinstance(self._scorer, CompiledScorer)
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, maximum_rows: int) -> Self:
@@ -112,10 +120,10 @@ class ServedModel:
     def score(self, rows: Rows) -> Scored:
         """Score rows that were read; ScoringFailed for a model that fails."""
         scores = self._scorer.score(rows.matrix)
-        if scores.shape != (len(rows.matrix),) or not np.all((scores >= 0) & (scores <= 1)):
+        count = len(rows.matrix)
+        if scores.shape != (count,) or np.count_nonzero((scores >= 0) & (scores <= 1)) != count:
             raise ScoringFailed("The model gave a score that is no probability.")
-        positive, negative = self.schema.positive, self.schema.negative
-        return Scored(rows, scores, np.where(scores >= self.manifest.decision_threshold, positive, negative))
+        return Scored(rows, scores, self._codes[(scores >= self._threshold).view(np.int8)])
 
     def explain(self, scored: Scored) -> Explained:
         """Why the scores are what they are; RequestRefused for too many rows, or where nothing can explain them."""
@@ -129,19 +137,18 @@ class ServedModel:
     def encode(self, scored: Scored, request_id: str, explained: Explained | None = None) -> bytes:
         """The JSON of an Answer."""
         manifest = self.manifest
-        reasons = explained.reasons if explained else repeat(None)
+        parts: list[Iterable[Any]] = [scored.scores.tolist(), scored.decisions.tolist()]
+        if explained:
+            parts.append(explained.reasons)
         answer = Answer(
-            request_id=request_id,
-            model=manifest.name,
-            version=manifest.version,
-            release=self.release,
-            threshold=manifest.decision_threshold,
-            outcomes=self.schema.outcomes,
-            predictions=[
-                Prediction(*parts)
-                for parts in zip(scored.scores.tolist(), scored.decisions.tolist(), reasons, strict=False)
-            ],
-            base_score=explained.base_score if explained else None,
+            request_id,
+            manifest.name,
+            manifest.version,
+            self.release,
+            self._threshold,
+            self.schema.outcomes,
+            list(map(Prediction, *parts)),
+            explained.base_score if explained else None,
         )
         return self._encoder.encode(answer)
 

@@ -40,6 +40,14 @@ class Predictor:
         self._shadow = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._shadow_room = threading.BoundedSemaphore(SHADOW_QUEUE)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether whatever answers now is scored in microseconds; what a shadow takes, it takes in its own thread."""
+        serving = self._host.serving
+        if serving is None or serving.challenger is None:
+            return serving is not None and serving.champion.is_quick
+        return serving.champion.is_quick and serving.challenger.model.is_quick
+
     def answer(self, call: Call, request_id: str) -> Response:
         """Answer in the call's protocol; RequestRefused for rows that do not fit, and before a release serves."""
         serving = self._host.serving

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
 import msgspec
@@ -92,6 +92,10 @@ class RequestReader:
         self._check_count(len(rows))
         if subjects is not None and len(subjects) != len(rows):
             _refuse_subjects()
+        width = len(self._features)
+        if self.dtype is np.int64:
+            values = np.fromiter(chain.from_iterable(map(msgspec.structs.astuple, rows)), np.int64, len(rows) * width)
+            return Rows(values.reshape(-1, width), subjects)
         return Rows(np.array([msgspec.structs.astuple(row) for row in rows], dtype=self.dtype), subjects)
 
     def _decode(self, body: bytes) -> tuple[list[Any], list[str | None] | None]:

@@ -48,7 +48,7 @@ def routes(service: Service) -> list[Route]:
     async def score(request: Request) -> Response:
         require_type(request.scope, default="application/json")
         names = service.host.current.tables.names if service.host.current else []
-        return await service.answer(_call(await service.body(request), names), request.id)
+        return await service.answer(_call(await service.body(request), names), request)
 
     async def alive(_request: Request) -> Response:
         return json_response(200, {"status": "alive"})

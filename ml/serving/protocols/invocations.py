@@ -49,7 +49,7 @@ def routes(service: Service) -> list[Route]:
         is_mlflow = _is_mlflow(body, kind, service.host.current)
         try:
             call = _call(body, kind, is_mlflow)
-            return await service.answer(_in(call, wanted or _default(kind, is_mlflow)), request.id)
+            return await service.answer(_in(call, wanted or _default(kind, is_mlflow)), request)
         except RequestRefused as refused:
             refuse: Refuse = mlflow.refusal if is_mlflow else native.refusal
             return refuse(refused, request.id)

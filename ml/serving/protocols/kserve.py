@@ -45,7 +45,7 @@ def routes(service: Service) -> list[Route]:
         if is_given(sent.instances) == is_given(sent.inputs):
             raise RequestRefused(422, f"The body must be {SHAPE}, got none or both of instances and inputs.")
         data = plain(sent.instances if is_given(sent.instances) else sent.inputs)
-        return await service.answer(Call(lambda model: model.tables.rows(data), _write), request.id)
+        return await service.answer(Call(lambda model: model.tables.rows(data), _write), request)
 
     return [
         Route("/v1/models", {"GET": models}, refusal),

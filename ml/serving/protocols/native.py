@@ -22,7 +22,7 @@ def routes(service: Service) -> list[Route]:
         require_type(request.scope)
         body = await service.body(request)
         call = Call(lambda model: model.read(body), answer, _asks_to_explain(request.scope))
-        return await service.answer(call, request.id)
+        return await service.answer(call, request)
 
     return [Route("/predict", {"POST": predict}, refusal)]
 

@@ -79,7 +79,7 @@ def routes(service: Service) -> list[Route]:
         body = await service.body(request)
         length = _header_length(request.scope, body)
         call = _call(body[:length], body[length:])
-        return await service.answer(call._replace(pinned="version" in request.parameters), request.id)
+        return await service.answer(call._replace(pinned="version" in request.parameters), request)
 
     model = "/v2/models/{model}"
     own = {"": metadata, "/ready": model_ready}

@@ -42,7 +42,7 @@ class Service(Protocol):
         """The whole body; RequestRefused past its limits."""
         ...
 
-    async def answer(self, call: Call, request_id: str) -> Response:
+    async def answer(self, call: Call, request: Request) -> Response:
         """Score, log and answer; RequestRefused for rows that do not fit, and before a release serves."""
         ...
 
@@ -86,12 +86,16 @@ class Routes:
 
 def media_type(scope: Scope, default: str) -> str:
     """The body's content type without parameters; RequestRefused for what is not in UTF-8, or is compressed."""
+    if header(scope, b"content-encoding") not in (None, "identity"):
+        raise RequestRefused(415, "The body is compressed. Send it as it is.")
     given = header(scope, b"content-type") or default
+    return JSON if given == JSON else _kind(given)
+
+
+def _kind(given: str) -> str:
     kind, *parameters = given.split(";")
     if not all(UTF_8.fullmatch(parameter) for parameter in parameters if parameter.strip()):
         raise RequestRefused(415, f"The content type is {given[:100]!r}. Send text in UTF-8.")
-    if header(scope, b"content-encoding") not in (None, "identity"):
-        raise RequestRefused(415, "The body is compressed. Send it as it is.")
     return kind.strip().lower()
 
 

@@ -72,7 +72,7 @@ def routes(service: Service, paths: VertexRoutes) -> list[Route]:
         sent = envelope(await service.body(request), Instances, SHAPE)
         explain = sent.parameters is not None and sent.parameters.explain
         data = plain(sent.instances)
-        return await service.answer(Call(lambda model: model.tables.rows(data), _write, explain), request.id)
+        return await service.answer(Call(lambda model: model.tables.rows(data), _write, explain), request)
 
     async def health(_request: Request) -> Response:
         if service.host.current is None:
