@@ -65,7 +65,9 @@ class Process:
 
     def end(self) -> int:
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(timeout=30)
+        code = self.popen.wait(timeout=30)
+        self._drain.join(timeout=30)  # all that it said is in `said`
+        return code
 
 
 @contextlib.contextmanager

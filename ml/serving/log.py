@@ -19,6 +19,7 @@ import pyarrow as pa
 from ml.errors import MlopsError
 from ml.predictions import log_schema
 from ml.problem import Problem
+from ml.serving.lean import keep_pandas_out
 from ml.serving.metrics import ServerMetrics
 from ml.serving.minimise import Minimiser
 from ml.serving.spool import Segment, segments, store_segment
@@ -99,6 +100,7 @@ class PredictionLog:
 
     def start(self) -> None:
         """Begin to write; spools that an earlier process left are brought to the store first."""
+        keep_pandas_out()
         self._metrics.watch_log_queue(lambda: self._queued_rows)
         for thread in self._threads:
             thread.start()

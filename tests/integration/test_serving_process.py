@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -212,3 +213,21 @@ def test_a_monitor_without_an_endpoint_says_so(store: Store) -> None:
         assert monitor.ask("GET", "/metrics")[0] == 200
         assert monitor.ask("GET", "/nothing")[0] == 404
         assert monitor.ask("POST", "/")[0] == 405
+
+
+def test_a_server_that_predicts_has_loaded_none_of_the_training_libraries(
+    tmp_path: Path, store: Store, published: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # the process itself says what it imports
+    state(tmp_path, published)
+    with server(tmp_path, store) as running:
+        running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
+        assert running.ask("POST", "/predict", body, JSON)[0] == 200
+        assert running.ask("GET", "/metrics")[0] == 200
+        running.end()
+    # With what is in them: a package that was looked for and not loaded is named alone.
+    imported = {
+        name.partition(b".")[0] for name in re.findall(rb"^import time:.*\| +(\w+\.\w+)", running.said, re.MULTILINE)
+    }
+    assert b"numpy" in imported
+    assert imported & {b"pandas", b"sklearn", b"mlflow", b"scipy", b"treelite", b"shap"} == set()
