@@ -5,11 +5,14 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias, cast
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
+from ml.data._pandera import without_spark
 from ml.data.findings import Finding, Stage, show
 from ml.problem import Feature, Problem
+
+with without_spark():
+    import pandera.pandas as pa
+    from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 __all__ = ["find", "whole_numbers"]
 
@@ -24,7 +27,8 @@ def find(problem: Problem, frame: pd.DataFrame, stage: Stage, *, labelled: bool)
     """The errors of `frame`, all at once; its column names must be unique and its index 0 to rows - 1."""
     schema = _predictions(problem, frame) if stage == "predictions" else _rows(problem, stage, labelled=labelled)
     try:
-        schema.validate(frame, lazy=True)
+        with without_spark():
+            schema.validate(frame, lazy=True)
     except SchemaErrors as refused:
         return [_finding(problem, frame, error) for error in refused.schema_errors]
     return []

@@ -1,5 +1,7 @@
 """What each stage demands, what is only a warning, and when a column tells the target."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from ml.data.quality import DataRefused, QualityReport, Stage, check, require
 from ml.problem import load_problem
 
 PROBLEM = load_problem()
-PEOPLE = pd.read_parquet(Path(__file__).parents[2] / PROBLEM.datasets.root / "2015.parquet").head(3000)
+ROOT = Path(__file__).parents[2]
+PEOPLE = pd.read_parquet(ROOT / PROBLEM.datasets.root / "2015.parquet").head(3000)
 ADULTS = PEOPLE[PEOPLE["AGEP"].between(17, 89)]
 FEATURES = PEOPLE[PROBLEM.feature_names]
 
@@ -152,3 +155,15 @@ def test_a_noisy_copy_of_the_target_is_a_leak_only_above_the_limit() -> None:
         report = examined(PEOPLE.assign(copy=copy), "raw")
         assert (roc_auc_of_unknown(PROBLEM, PEOPLE.assign(copy=copy), "copy") > limit) == (rule == "target-leak")
         assert rules(report) == [("copy", rule, len(PEOPLE))]
+
+
+def test_checking_data_does_not_load_spark() -> None:
+    """pandera would, wherever PySpark is installed."""
+    code = (
+        "import sys; from pathlib import Path; from ml.data.read import examine; from ml.problem import load_problem;"
+        "report = examine(load_problem(), Path('data/acs-employment-ma/2015.parquet'));"
+        "print(report.passed, [name for name in sys.modules if name.startswith('pyspark')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "[]"]
+    assert "Spark" not in done.stderr
