@@ -133,7 +133,9 @@ def _release(stack: str | None, release: str | None, store_uri: str | None) -> t
 
 def _here(job: "Job") -> "Outcome":
     from ml.scoring.job import run
+    from ml.serving.lean import keep_pandas_out
 
+    keep_pandas_out()  # this process is ours alone
     if not sys.stderr.isatty():
         return run(job)
     with click.progressbar(length=1, label="Scoring", file=sys.stderr, show_pos=False) as bar:
