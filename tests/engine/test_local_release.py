@@ -55,6 +55,8 @@ class Releases:
         write_candidate(candidate, self._problem, seed=int(version))
         assemble(candidate, folder, self._problem)
         if model is not None:
+            for name in ("scorer.json", "scorer.npz"):  # a bundle from before models were compiled
+                (folder / name).unlink()
             (folder / "model" / "model.pkl").write_bytes(model)
         made = datetime(2026, 1, 2, tzinfo=UTC)
         origin = Origin(version=version, created_at=made, created_by="author@example.org", gates=(PASSED,))

@@ -17,7 +17,7 @@ from ml.predictions import PREFIX
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
-from tests.integration.test_serving_process import Process, process, server, state
+from tests.processes import Process, process, server, state
 
 ROOT = Path(__file__).parents[2]
 ROWS = 1500

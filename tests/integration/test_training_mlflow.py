@@ -166,7 +166,7 @@ def test_the_candidate_folder_holds_a_model_that_any_mlflow_tool_loads(
     training: Training, result: TrainingResult, problem: Problem
 ) -> None:
     folder = training.folder / "candidate"
-    assert {p.name for p in folder.iterdir()} == {"model", "evaluation.json", "reference.parquet"}
+    assert {p.name for p in folder.iterdir()} == {"model", "evaluation.json", "reference.parquet", "test.parquet"}
     assert Evaluation.model_validate_json((folder / "evaluation.json").read_bytes()) == result.trained.evaluation
     reference = pd.read_parquet(folder / "reference.parquet")
     assert list(reference.columns) == [*problem.feature_names, problem.target.column, SCORE_COLUMN]
@@ -234,7 +234,7 @@ def test_an_interrupted_training_ends_its_runs_and_is_never_chosen(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ml.training.train.fit", lambda *_: result.trained)
