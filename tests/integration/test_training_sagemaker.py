@@ -1,0 +1,102 @@
+"""`mlops train` on a stack whose platform trains: the data come into the store, and the stack's pipeline runs.
+
+SageMaker is moto's server: it runs no pipeline, and says at once that one has succeeded.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from moto.server import ThreadedMotoServer
+
+from ml.data.findings import DataRefused
+from ml.errors import MlopsError
+from ml.problem import load_problem
+from ml.runtime import Runtime
+from ml.store import Store
+from ml.training.command import train
+from ml.training.sagemaker import run_pipeline
+
+ROOT = Path(__file__).parents[2]
+REGION, PIPELINE = "eu-west-1", "mlops-training"
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Runtime]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()  # its memory is the process's
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "simulated",
+        "AWS_SECRET_ACCESS_KEY": "simulated",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    arn = boto3.client("sagemaker", region_name=REGION).create_pipeline(
+        PipelineName=PIPELINE,
+        PipelineDefinition="{}",
+        ClientRequestToken="1" * 32,
+        RoleArn="arn:aws:iam::123456789012:role/orchestrating",
+    )["PipelineArn"]
+    yield Runtime(
+        stack="aws-sagemaker-dev",
+        cloud="aws",
+        platform="sagemaker",
+        environment="dev",
+        store_uri=(tmp_path / "store").as_uri(),
+        tracking_uri="arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/tracking",
+        monitor_url="",
+        training_job=arn,
+    )
+    server.stop()
+
+
+def executions() -> list[dict[str, str]]:
+    client = boto3.client("sagemaker", region_name=REGION)
+    return client.list_pipeline_executions(PipelineName=PIPELINE)["PipelineExecutionSummaries"]
+
+
+def test_the_stacks_pipeline_is_started_on_the_problems_data(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_RUNTIME", runtime.model_dump_json())
+    done = CliRunner().invoke(train, ["--root", str(ROOT), "--json"], catch_exceptions=False)
+    (execution,) = executions()
+    assert json.loads(done.stdout)["execution"] == execution["PipelineExecutionArn"]
+    problem = load_problem()
+    for name in (problem.split.train, problem.split.test):
+        file = problem.datasets.files[name].path
+        assert Store(runtime.store_uri).read(f"datasets/{file}") == (ROOT / problem.datasets.root / file).read_bytes()
+    assert "The pipeline is Succeeded" in done.stderr
+    said: list[str] = []
+    run_pipeline(problem, runtime, ROOT, said.append)
+    assert not [line for line in said if line.startswith("Bringing")]
+
+
+def test_a_failed_pipeline_is_said(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.sagemaker.models import FakePipelineExecution
+
+    made = FakePipelineExecution.__init__
+
+    def failing(self: FakePipelineExecution, *args: object, **kwargs: object) -> None:
+        made(self, *args, **kwargs)  # pyright: ignore[reportArgumentType]
+        self.pipeline_execution_status = "Failed"
+
+    monkeypatch.setattr(FakePipelineExecution, "__init__", failing)
+    with pytest.raises(MlopsError, match="ended as Failed: its steps in SageMaker say why"):
+        run_pipeline(load_problem(), runtime, ROOT, lambda _: None)
+
+
+def test_other_data_than_the_problems_start_nothing(runtime: Runtime, tmp_path: Path) -> None:
+    problem = load_problem()
+    folder = tmp_path / problem.datasets.root
+    folder.mkdir(parents=True)
+    for entry in problem.datasets.files.values():
+        (folder / entry.path).write_bytes(b"something else")
+    with pytest.raises(DataRefused):
+        run_pipeline(problem, runtime, tmp_path, lambda _: None)
+    assert executions() == []
