@@ -296,3 +296,14 @@ def test_the_bundle_is_a_plain_mlflow_model(server: Served, rows: list[Row], sco
     )
     with pytest.raises(mlflow.exceptions.MlflowException, match="SEX"):
         model.predict(pd.DataFrame(rows).drop(columns="SEX"))
+
+
+def test_the_description_has_every_path_that_can_be_asked(server: Served) -> None:
+    description = json.loads(server.process.ask("GET", "/openapi.json")[1])
+    said = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    asked = {("POST", re.sub(MODEL, "{model}", re.sub("versions/1", "versions/{version}", d.path))) for d in DIALECTS}
+    assert asked <= said
+    nothing = json.loads(server.process.ask("GET", "/nothing")[1])["error"]
+    for _method, path in said:
+        assert path in nothing
+    assert {method for method, _path in said} == {"GET", "POST"}

@@ -137,7 +137,8 @@ def _open_inference(shapes: Shapes) -> dict[str, Any]:
             "/ready": {"get": _get("Whether the model serves.", _json(ready), "KServeRefusal")},
             "/infer": {"post": infer},
         }
-        found |= {f"{base}{path}": {"parameters": parameters, **operation} for path, operation in operations.items()}
+        for path, operation in operations.items():
+            found[f"{base}{path}"] = {method: {"parameters": parameters} | said for method, said in operation.items()}
     return found
 
 
