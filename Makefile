@@ -10,9 +10,9 @@ UV := $(UV_HOME)/bin/uv
 EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
 CLOUDS := aws simulate # what `make preview` adds
 
-.PHONY: help up down preview test doctor tour image
+.PHONY: help up down preview test doctor tour image benchmark-drift
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 up: .venv/.synced ## From nothing to a served model on this laptop (STACK=local-dev)
 	@$(PYTHON) -m pipelines.up --stack $(STACK)
@@ -55,3 +55,6 @@ BUILD ?= $(if $(shell command -v docker),docker build,buildah bud --format docke
 MODIFIED = $(if $(shell git status --porcelain -- Dockerfile .dockerignore pyproject.toml uv.lock keys ml),-dirty)
 image: ## Build the image with docker or buildah (TARGET=serve is the lean one; docs/image.md)
 	$(BUILD) --target $(TARGET) --tag $(TAG) --build-arg REVISION=$(shell git rev-parse HEAD)$(MODIFIED) .
+
+benchmark-drift: .venv/.synced-dev ## Time drift detection beside scipy, NannyML and Evidently: twenty minutes
+	@PATH="$(UV_HOME)/bin:$$PATH" $(PYTHON) -m benchmarks.drift

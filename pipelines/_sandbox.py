@@ -18,7 +18,7 @@ from pipelines._steps import PROJECT
 
 __all__ = ["Sandbox", "free_ports"]
 
-TIMEOUT_S = 300
+TIMEOUT_S = 900
 PORTS = ("tracking", "endpoint", "monitor", "metrics")
 
 

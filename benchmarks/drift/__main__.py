@@ -49,6 +49,7 @@ def main(rows: int, rounds: int, slow_rounds: int, slowest_rounds: int, core: in
     """
     if shutil.which("uv") is None:
         raise click.UsageError("uv is not on PATH; it makes the environments of Evidently and NannyML.")
+    out.mkdir(parents=True, exist_ok=True)
     times = dict.fromkeys(CONTENDERS, slow_rounds) | {"Evidently DataDriftPreset": slowest_rounds}
     times |= {name: rounds for name in CONTENDERS if name.startswith(OWN)}
     runs: dict[str, list[dict]] = {name: [] for name in CONTENDERS}

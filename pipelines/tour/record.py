@@ -25,6 +25,14 @@ class Command:
     output: str
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page that the step made, beside the tour's own."""
+
+    title: str
+    file: str
+
+
 @dataclass
 class Step:
     """One stop of the tour: why it is there, the commands, and the facts that were checked."""
@@ -33,12 +41,17 @@ class Step:
     why: str
     facts: list[str] = field(default_factory=list[str])
     commands: list[Command] = field(default_factory=list[Command])
+    pages: list[Page] = field(default_factory=list[Page])
     seconds: float = 0.0
     failed: str = ""
 
     def saw(self, line: str, output: str) -> None:
         """Keep a command and its output."""
         self.commands.append(Command(line, "\n".join(output.strip().splitlines()[-OUTPUT_LINES:])))
+
+    def page(self, title: str, file: Path) -> None:
+        """Link a page that the step made."""
+        self.pages.append(Page(title, str(file)))
 
     def fact(self, text: str, *, holds: bool = True) -> None:
         """State what was checked; RuntimeError when it doesn't hold."""
@@ -53,6 +66,8 @@ class Record:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self.figures: list[tuple[str, str]] = []
+        self.ran: list[tuple[str, ...]] = []  # stack, release, version, state, since
         self._started = time.monotonic()
 
     @contextmanager
@@ -69,13 +84,20 @@ class Record:
         finally:
             step.seconds = time.monotonic() - started
 
+    def figure(self, value: str, label: str) -> None:
+        """A number for the head of the page."""
+        self.figures.append((value, label))
+
     def write(self, file: Path) -> None:
         """Write the page."""
         templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-        page = templates.get_template("tour.html").render(
+        page = templates.get_template("report.html").render(
             steps=self.steps,
             failed=next((step.title for step in self.steps if step.failed), ""),
+            figures=self.figures,
+            ran=self.ran,
             total_s=time.monotonic() - self._started,
+            folder=f"{file.parent}/",
             when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             version=VERSION,
         )

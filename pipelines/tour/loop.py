@@ -1,0 +1,111 @@
+"""The stops that close the loop: traffic, drift, labels, review, retraining, erasure."""
+
+from datetime import UTC, datetime
+
+from ml.data.read import ingest
+from ml.monitoring.replay import traffic
+from ml.problem import load_problem
+from pipelines._steps import PROJECT
+from pipelines.tour.play import DEV, PROD, Play
+
+__all__ = ["erase", "join_labels", "retrain", "review", "see_drift", "serve_a_year"]
+
+SHIFTED_ROWS = 4000
+
+
+def serve_a_year(play: Play) -> None:
+    """Replay the year that nobody trained on; every answer is logged."""
+    why = "Every person of the 2017 survey asks PROD; who was in work is kept aside, as it is known a year later."
+    with play.record.step("Serve a year of traffic", why) as step:
+        rows = ("--rows", str(play.rows)) if play.rows else ()
+        played = play.replay(step, PROD, "--truth", play.truth.name, *rows)
+        seconds = played["seconds"]
+        step.fact(f"{played['rows']:,} predictions in {seconds:.0f} s, none failed", holds=not played["failures"])
+        play.record.figure(f"{played['rows']:,}", "predictions served and logged")
+        play.year_ended_at = datetime.now(UTC)
+        shifted = play.replay(step, PROD, "--where", "AGEP=17..30", "--rows", str(SHIFTED_ROWS))
+        step.fact(f"then {shifted['rows']:,} of people of 17 to 30 alone, to see drift", holds=not shifted["failures"])
+        play.wait_for_log(played["rows"] + shifted["rows"])
+        step.fact("each of them is in the prediction log, once")
+
+
+def see_drift(play: Play) -> None:
+    """Monitor the year, then the shifted population."""
+    why = (
+        "2017 differs from 2015 for certain, but too little to matter. So that an alert is seen, too, there is the"
+        " population of young people: that one is made for the tour."
+    )
+    with play.record.step("See drift", why) as step:
+        border = play.year_ended_at.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        drift = play.monitor(step, "The year", "--until", border)["drift"]
+        step.fact(f"2017: {drift['summary']}", holds=not drift["alert"])
+        young = play.monitor(step, "People of 17 to 30", "--since", border)
+        step.fact(f"ages 17 to 30: {young['drift']['summary']}", holds=young["drift"]["alert"])
+        step.fact(f"and before any label came: {young['performance']['summary']}", holds=young["performance"]["alert"])
+
+
+def join_labels(play: Play) -> None:
+    """Deliver the year's outcomes."""
+    why = "Outcomes arrive late, by file; doubled and unknown ones are reported and kept aside."
+    with play.record.step("Join labels", why) as step:
+        with play.truth.open("a", encoding="utf-8") as file:
+            file.write("nobody-asked-this,1\n")
+        report = play.ask(step, "labels", "add", play.truth.name, "--stack", PROD)
+        unknown = report["rejected"].get("unknown", 0)
+        said = f"{report['accepted']:,} labels joined, {unknown} of an unknown prediction kept aside"
+        step.fact(said, holds=report["rejected"] == {"unknown": 1})
+        performance = play.monitor(step, "With labels")["performance"]
+        step.fact(f"performance with labels: {performance['summary']}", holds=not performance["alert"])
+        play.record.figure(f"{report['accepted']:,}", "late labels joined")
+
+
+def review(play: Play) -> None:
+    """An expert confirms one doubtful case and overrules another."""
+    why = "Scores near the threshold, unusual rows and a random sample wait for an expert; decisions become labels."
+    with play.record.step("Expert review", why) as step:
+        cases = play.sandbox.ask("review", "list", "--stack", PROD)
+        step.fact(f"{len(cases)} cases wait", holds=len(cases) > 1)
+        play.mlops(step, "review", "show", cases[0]["case"], "--stack", PROD)
+        play.mlops(step, "review", "decide", cases[0]["case"], "--stack", PROD, "--confirm")
+        note = ("--overrule", "--note", "The tour's expert knows better")
+        play.mlops(step, "review", "decide", cases[1]["case"], "--stack", PROD, *note)
+        waiting = {case["case"] for case in play.sandbox.ask("review", "list", "--stack", PROD)}
+        decided = {case["case"] for case in cases[:2]}
+        step.fact("one is confirmed, one overruled; both are gone from the queue", holds=not waiting & decided)
+
+
+def retrain(play: Play) -> None:
+    """Train a challenger on the newer window; it must pass the same gates and not be worse than the champion."""
+    why = "Enough new labels ask for it. It ends as a release candidate in DEV, pinned nowhere."
+    with play.record.step("Retrain", why) as step:
+        before = play.pinned(PROD)
+        done = play.ask(step, "retrain", "--stack", PROD, "--to", DEV)
+        because = ", ".join(trigger["kind"] for trigger in done["triggers"] if trigger["holds"])
+        step.fact(f"due because of: {because}; the candidate is {done['release']}", holds=bool(done["release"]))
+        step.fact("it pinned nothing", holds=play.pinned(PROD) == before == play.pinned(DEV))
+        again = play.ask(step, "retrain", "--stack", PROD, "--to", DEV)
+        step.fact("asked again, it trains nothing: one run, not two", holds=again["release"] is None)
+        play.mlops(step, "release", "--stack", DEV, "--run", done["tracking_run"])
+        play.up(step, DEV)
+        step.fact("pinned on purpose, it serves in DEV", holds=play.serves(DEV) == done["release"])
+
+
+def erase(play: Play) -> None:
+    """Remove a person from everything that PROD holds, and prove it."""
+    why = "The person is named by the subject that the requests carried; the store holds a keyed pseudonym only."
+    with play.record.step("Erase a person", why) as step:
+        subject = _somebody(play)
+        held = play.mlops(step, "subject-export", "--stack", PROD, "--subject", subject)
+        step.fact(f"{subject} is in the log", holds='"prediction_id"' in held)
+        output = play.mlops(step, "erase", "--stack", PROD, "--subject", subject)
+        left = play.mlops(step, "subject-export", "--stack", PROD, "--subject", subject)
+        step.fact("nothing is held any more", holds='"prediction_id"' not in left)
+        proof = next(line for line in output.splitlines() if line.startswith("Found again"))
+        step.fact(" ".join(proof.split()), holds=proof.split()[2] == "0")
+
+
+def _somebody(play: Play) -> str:
+    """The first person who asked, by the name that the replay gave as subject."""
+    problem = load_problem()
+    asked = traffic(problem, ingest(problem, "2017", play.store(PROD), PROJECT), (), play.rows, seed=0)
+    return f"2017-{asked[problem.identifier].iloc[0]}"
