@@ -8,19 +8,21 @@ import msgspec
 from ml.problem import Problem
 from ml.release._markdown import table
 from ml.release.manifest import Manifest
+from ml.release.reports import report_key
 from ml.store import Store
 from ml.training.provenance import problem_digest
 
 __all__ = ["data_sheet", "quality_reports"]
 
 ROLES: Final = {"train": "training", "test": "testing", "live": "replayed as live traffic"}
+LABELLED: Final = {"live": "training: labelled predictions of the log"}  # ml.feedback.challenger's name of them
 
 
 def quality_reports(store: Store, problem: Problem, manifest: Manifest) -> dict[str, dict[str, Any]]:
     """The quality reports, by dataset, that the store holds of the release's data: `mlops train` left them there."""
     reports: dict[str, dict[str, Any]] = {}
     for name, digest in manifest.data.items():
-        key = f"data/{problem.name}/{name}/{digest.removeprefix('sha256:')}.quality.json"
+        key = report_key(problem.name, name, digest)
         if store.exists(key):
             reports[name] = msgspec.json.decode(store.read(key))
     return reports
@@ -49,7 +51,7 @@ def data_sheet(problem: Problem, manifest: Manifest, reports: Mapping[str, dict[
 
 
 def _files(problem: Problem, manifest: Manifest, reports: Mapping[str, dict[str, Any]]) -> str:
-    roles = {getattr(problem.split, role): title for role, title in ROLES.items()}
+    roles = LABELLED | {getattr(problem.split, role): title for role, title in ROLES.items()}
     rows = [
         (
             name,

@@ -20,6 +20,7 @@ from ml.release.history import arrival, passing_gate, serving
 from ml.release.keys import Signer
 from ml.release.ledger import Entry
 from ml.release.policy import PREVIOUS, require_not_retired, require_sound
+from ml.release.reports import bring_reports
 from ml.release.signing import copy_signature, verify_signature
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
@@ -55,8 +56,9 @@ def promote(
     evidence = _evidence(source, digest)
     require_not_retired(target.ledger.entries(), digest, target.stack)
     say(f"Verifying {digest[:19]}… in {source.stack}")
-    require_sound(source.store, digest, source.trusted, datetime.now(UTC))
+    release = require_sound(source.store, digest, source.trusted, datetime.now(UTC))
     _arrive(source, target, digest, say)
+    bring_reports(source.store, target.store, release.manifest)
     _record_arrival(target, digest, evidence, signer)
     replaced = pinned(target.file)
     gate = passing_gate(target.ledger.entries(), digest)

@@ -15,17 +15,19 @@ from infra.config import StackConfig
 from infra.config.environments import ENVIRONMENTS
 from infra.release import PinRefused, check
 from ml.errors import InputRefused, ReleaseRefused
+from ml.governance.data_sheet import data_sheet, quality_reports
 from ml.predictions import log_schema, partition
 from ml.problem import Problem
 from ml.release import lifecycle_command
 from ml.release.approve import approve
 from ml.release.audit import audit
-from ml.release.bundle import fetch, key_of, verify
+from ml.release.bundle import fetch, key_of, read_manifest, verify
 from ml.release.deployed import record_deployed, record_undeployed
 from ml.release.keys_command import keys
 from ml.release.policy import PREVIOUS
 from ml.release.promote import Promotion, promote
 from ml.release.releases import releases
+from ml.release.reports import report_key
 from ml.release.retire import retire
 from ml.release.rollback import roll_back
 from ml.release.signing import signature_key
@@ -134,6 +136,19 @@ def test_promoting_again_changes_nothing(at: Open, digest: str, small_problem: P
     assert not again.is_new
     assert at("test").ledger.entries() == entries
     assert at("test").file.read_bytes() == text
+
+
+def test_what_is_known_of_the_data_comes_along(at: Open, digest: str, small_problem: Problem) -> None:
+    dev = at("dev").store
+    manifest = read_manifest(dev, digest)
+    assert "no quality report" in data_sheet(small_problem, manifest, quality_reports(dev, small_problem, manifest))
+    dataset, data = next(iter(manifest.data.items()))
+    report = {"rows": 4711, "passed": True, "findings": [], "columns": []}
+    dev.write(report_key(manifest.name, dataset, data), json.dumps(report).encode())
+    bring(at, "dev", "test", digest, small_problem)
+    sheet = data_sheet(small_problem, manifest, quality_reports(at("test").store, small_problem, manifest))
+    assert "4,711" in sheet
+    assert "no quality report" not in sheet
 
 
 def test_the_shadow_compares_with_the_answers_that_were_really_given(
