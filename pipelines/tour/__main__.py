@@ -36,14 +36,13 @@ def run(play: Play) -> None:
 
 
 @click.command()
-@click.option("--rows", type=click.IntRange(15_000), help="At most so many people of 2017  [default: all]")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     default=FOLDER,
     help="Where it plays; emptied first  [default: .mlops/tour]",
 )
-def tour(rows: int | None, folder: Path) -> None:
+def tour(folder: Path) -> None:
     """Play a model's whole life on three local environments of its own; your stacks are not touched.
 
     Example: python -m pipelines.tour
@@ -55,7 +54,7 @@ def tour(rows: int | None, folder: Path) -> None:
         raise click.ClickException(str(error)) from error
     record, report = Record(), sandbox.folder / REPORT
     try:
-        run(Play(sandbox, record, rows))
+        run(Play(sandbox, record))
     except RuntimeError as error:
         click.echo(str(error), err=True)
         sys.exit(1)

@@ -17,8 +17,7 @@ def serve_a_year(play: Play) -> None:
     """Replay the year that nobody trained on; every answer is logged."""
     why = "Every person of the 2017 survey asks PROD; who was in work is kept aside, as it is known a year later."
     with play.record.step("Serve a year of traffic", why) as step:
-        rows = ("--rows", str(play.rows)) if play.rows else ()
-        played = play.replay(step, PROD, "--truth", play.truth.name, *rows)
+        played = play.replay(step, PROD, "--truth", play.truth.name)
         seconds = played["seconds"]
         step.fact(f"{played['rows']:,} predictions in {seconds:.0f} s, none failed", holds=not played["failures"])
         play.record.figure(f"{played['rows']:,}", "predictions served and logged")
@@ -107,5 +106,5 @@ def erase(play: Play) -> None:
 def _somebody(play: Play) -> str:
     """The first person who asked, by the name that the replay gave as subject."""
     problem = load_problem()
-    asked = traffic(problem, ingest(problem, "2017", play.store(PROD), PROJECT), (), play.rows, seed=0)
+    asked = traffic(problem, ingest(problem, "2017", play.store(PROD), PROJECT), (), rows=None, seed=0)
     return f"2017-{asked[problem.identifier].iloc[0]}"

@@ -25,11 +25,10 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Play:
-    """The environments, the record, and how many people of 2017 ask at most (None: all)."""
+    """The environments, the record, and when the year of traffic had ended."""
 
     sandbox: Sandbox
     record: Record
-    rows: int | None = None
     year_ended_at: datetime = BEGINNING
 
     def __post_init__(self) -> None:
