@@ -36,7 +36,7 @@ def test_the_tour_plays_to_its_end_and_leaves_its_page(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=1800,
         check=False,
     )
     assert tour.returncode == 0, tour.stdout + tour.stderr
