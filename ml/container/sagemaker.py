@@ -117,7 +117,7 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
             data, trained, run_id = result.data, result.trained, result.run_id
         candidate = Path(scratch) / "candidate"
         write_candidate(candidate, problem, trained.chosen, trained.evaluation, train=data.train, test=data.test)
-        shutil.copytree(candidate, job.model, dirs_exist_ok=True)  # as a whole, or a stopped job would leave a half
+        _deliver(candidate, job.model)
     _report(job, trained, data, run_id)
 
 
@@ -164,6 +164,16 @@ def _lay_out(job: Job, problem: Problem, root: Path) -> None:
         target = root / problem.datasets.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(found[0])
+
+
+def _deliver(candidate: Path, model: Path) -> None:
+    """Copy the finished candidate into the job's folder, which is the platform's: its mode and times stay."""
+    model.mkdir(parents=True, exist_ok=True)
+    for part in candidate.iterdir():
+        if part.is_dir():
+            shutil.copytree(part, model / part.name, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(part, model / part.name)
 
 
 def _report(job: Job, trained: "Trained", data: "Prepared", run_id: str | None) -> None:

@@ -66,7 +66,9 @@ def failure(base: Path) -> str:
 def test_a_job_leaves_its_candidate_as_the_model(
     base: Path, problem: Problem, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (base / "model").chmod(0o2777)
     assert run_job(job(base), {}) == 0
+    assert (base / "model").stat().st_mode & 0o7777 == 0o2777  # not ours: only its owner could change it
     assert not (base / "output" / "failure").exists()
     evaluation = read_evaluation(base / "model")  # what `mlops release` makes a bundle of
     report = json.loads((base / "output" / "data" / "training.json").read_text())
