@@ -19,7 +19,7 @@ from ml.serving.access.settings import AccessSettings
 from ml.serving.call import Call
 from ml.serving.capacity import Bodies, Queue, held_bytes
 from ml.serving.connection import OBSERVE
-from ml.serving.deployment import admin_token
+from ml.serving.deployment import Deployment, admin_token
 from ml.serving.gateway import Gateway
 from ml.serving.host import ModelHost, Serving
 from ml.serving.http import (
@@ -35,6 +35,7 @@ from ml.serving.http import (
 from ml.serving.log import LogSettings, PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.openapi import docs_page, openapi
+from ml.serving.peers import Peers
 from ml.serving.predict import Predictor
 from ml.serving.protocols import azureml, invocations, kserve, mlflow, native, open_inference, vertex
 from ml.serving.protocols.route import Request, Route, Routes
@@ -44,10 +45,11 @@ from ml.serving.schema import RequestRefused
 from ml.serving.tracing import tracing_of
 from ml.store import Store
 
-__all__ = ["ModelServer", "Settings"]
+__all__ = ["ModelServer", "Settings", "worker"]
 
 MAXIMUM_EXPLAINING: Final = 16
 QUICK_BYTES: Final = 64 * 1024  # some 250 rows, half a millisecond
+FOLLOW_S: Final = 1.0
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 log = logging.getLogger(__name__)
@@ -82,9 +84,11 @@ class Settings:
 class ModelServer:
     """ASGI application that serves the release that the deployment file states."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, peers: Peers | None = None) -> None:
         self._settings = settings
-        self._metrics = ServerMetrics()
+        self._peers = peers
+        self._accepts = asyncio.Event()
+        self._metrics = ServerMetrics(peers.metrics if peers is not None else None)
         store = Store(settings.store_uri)
         problem = settings.problem
         self.host = ModelHost(
@@ -94,6 +98,7 @@ class ModelServer:
             settings.maximum_rows,
             problem.canary,
             self._metrics,
+            peers,
         )
         spool = LogSettings(
             settings.deployment.with_name("spool"), settings.flush_interval_s, settings.rotate_interval_s
@@ -140,7 +145,7 @@ class ModelServer:
         """Answer one connection, as ASGI has it."""
         if scope["type"] == "lifespan":
             scope.get("state", {})[OBSERVE] = self._metrics.observe_refusal
-            await run_lifespan(receive, send, self._live)
+            await run_lifespan(receive, send, self._live, self._accepts)
         elif scope["type"] == "http":
             await self._gateway(scope, receive, send)
         else:
@@ -154,9 +159,19 @@ class ModelServer:
         """Load the first release; when the server ends, bring every logged prediction to the store."""
         self._log.start()
         try:
+            if self._peers is None or not self._peers.committed.exists():
+                self._accepts.set()  # one that comes later joins the others when it can serve
+            if self._peers is not None:
+                await self._peers.listen(self._told)
             await self.host.load_first()
-            await asyncio.Event().wait()
+            self._accepts.set()
+            while True:
+                await asyncio.sleep(FOLLOW_S)
+                if self._peers is not None:
+                    self.host.follow()
         finally:
+            if self._peers is not None:
+                self._peers.close()
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -168,6 +183,26 @@ class ModelServer:
         for told in (self._tracing, self._request_log):
             if told is not None:
                 told.close()
+
+    async def _told(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer another worker."""
+        if request["do"] == "state":
+            waits = self._accepts.is_set() and self.host.serving is None
+            return self._metrics.state() | {"waits": waits}
+        if request["do"] == "abort":
+            self.host.abort()
+            return {}
+        deployment = msgspec.convert(request["deployment"], Deployment)
+        if request["do"] == "prepare":
+            await self.host.prepare(deployment)
+        else:
+            await self.host.commit(deployment)
+        return {}
+
+    async def _others(self) -> list[dict[str, Any]]:
+        """What the other workers say of themselves."""
+        states = await self._peers.states() if self._peers is not None else []
+        return [state for state in states if "error" not in state]
 
     async def body(self, request: Request) -> bytes:
         """See Service."""
@@ -190,8 +225,9 @@ class ModelServer:
     async def _ready(self, _request: Request) -> Response:
         host, serving = self.host, self.host.serving
         model = serving.champion if serving else None
+        is_ready = model is not None and not any(state["waits"] for state in await self._others())
         state: dict[str, Any] = {
-            "ready": model is not None,
+            "ready": is_ready,
             "release": model.release if model else None,
             "model": model.manifest.name if model else None,
             "version": model.manifest.version if model else None,
@@ -199,10 +235,10 @@ class ModelServer:
             "error": host.error,
             "challenger": _challenger_state(serving) if serving else None,
         }
-        return json_response(200 if model else 503, state)
+        return json_response(200 if is_ready else 503, state)
 
     async def _prometheus(self, _request: Request) -> Response:
-        return Response(200, self._metrics.text(), METRICS_TYPE)
+        return Response(200, self._metrics.text(await self._others()), METRICS_TYPE)
 
     async def _openapi(self, _request: Request) -> Response:
         return json_response(200, openapi(self.host.current, self._settings.maximum_rows, self._settings.vertex))
@@ -220,6 +256,11 @@ class ModelServer:
             raise RequestRefused(409, str(error)) from error
         state = {"release": serving.champion.release, "challenger": _challenger_state(serving)}
         return json_response(200, {"request_id": request.id, **state})
+
+
+def worker(settings: Settings, folder: Path) -> ModelServer:
+    """The application of one worker of several, who talk to each other by the folder."""
+    return ModelServer(settings, Peers(folder))
 
 
 def _challenger_state(serving: Serving) -> dict[str, Any] | None:

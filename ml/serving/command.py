@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -46,6 +47,12 @@ SHOWN_REASONS: Final = 5
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
+@click.option(
+    "--workers",
+    default="1",
+    show_default=True,
+    help="Processes that answer; auto is one for each processor that this process or its container may use.",
+)
 @click.option("--request-log", is_flag=True, help="A line of JSON on standard output for each request.")
 @click.option(
     "--log-format",
@@ -70,13 +77,20 @@ SHOWN_REASONS: Final = 5
     type=click.FloatRange(0.1, 86_400),
     help="How often they are brought to the store.",
 )
-def serve(host: str, port: int, log_format: str, **options: Any) -> None:
+def serve(host: str, port: int, workers: str, log_format: str, **options: Any) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
-    from ml.serving.app import ModelServer
-    from ml.serving.run import run
+    from ml.serving.app import ModelServer, worker
+    from ml.serving.deployment import admin_token
+    from ml.serving.run import run, run_workers
+    from ml.serving.workers import workers_of
 
-    server, limits = ModelServer(settings_of(options)), connection_limits(options)
-    run(server, host, port, limits, options["drain_s"], as_json=log_format == "json")
+    settings, count = settings_of(options), workers_of(workers)
+    where = (host, port, connection_limits(options), options["drain_s"])
+    if count == 1:
+        run(ModelServer(settings), *where, as_json=log_format == "json")
+        return
+    admin_token(settings.deployment)  # before the workers, which would each make one
+    run_workers(partial(worker, settings), count, *where, as_json=log_format == "json")
 
 
 def settings_of(options: Mapping[str, Any]) -> "Settings":

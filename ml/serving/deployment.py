@@ -65,7 +65,7 @@ def stated(file: Path) -> Deployment | None:
         raise InputRefused(f'The deployment file {file} is not {{"release": "sha256:…"}}: {error}.') from error
 
 
-def returned(file: Path, deployment: Deployment) -> Returned | None:
+def returned(file: Path, deployment: Deployment, *, forget: bool = True) -> Returned | None:
     """What is remembered of the challenger of exactly this deployment; what was said of another one is forgotten."""
     memory = file.with_name(RETURNED_FILE)
     try:
@@ -75,7 +75,8 @@ def returned(file: Path, deployment: Deployment) -> Returned | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         found = None
     if found is None or found.deployment != deployment:
-        memory.unlink(missing_ok=True)
+        if forget:
+            memory.unlink(missing_ok=True)
         return None
     return found
 

@@ -1,10 +1,12 @@
 """Which models serve now: loads releases beside those that serve, and swaps in one assignment."""
 
 import asyncio
+import fcntl
 import logging
 import shutil
 import threading
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from ml.release.signing import verify_signature
 from ml.serving.deployment import Deployment, Returned, Stated, remember, returned, stated
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import ServedModel
+from ml.serving.peers import Peers
 from ml.serving.watch import Breach, Watch
 from ml.store import Store
 
@@ -67,8 +70,17 @@ class ModelHost:
     """`serving` is what serves, None before the first release."""
 
     def __init__(
-        self, deployment: Path, store: Store, cache: Path, maximum_rows: int, limits: Canary, metrics: ServerMetrics
+        self,
+        deployment: Path,
+        store: Store,
+        cache: Path,
+        maximum_rows: int,
+        limits: Canary,
+        metrics: ServerMetrics,
+        peers: Peers | None = None,
     ) -> None:
+        self._peers = peers
+        self._ready: Serving | None = None
         self.serving: Serving | None = None
         self.loading: str | None = None
         self.error: str | None = None
@@ -88,14 +100,43 @@ class ModelHost:
 
     async def reload(self) -> Serving:
         """Serve what the deployment file states; when that fails, raise, and all stays as it was."""
+        if self._peers is None:
+            async with self._loading:
+                return await self._switch(await self._prepared())
+        async with self._peers.swapping():
+            return await self._reload_all(self._peers)
+
+    async def _reload_all(self, peers: Peers) -> Serving:
         async with self._loading:
-            try:
-                serving = await self._load()
-            except Exception as error:
-                self._refuse(error)
-                raise
-            self.error = None
-            return await self._switch(serving)
+            self._ready = await self._prepared()
+            deployment = self._ready.deployment
+        try:
+            if errors := await peers.prepare(deployment):
+                raise MlopsError(errors[0])
+            await peers.commit(deployment)
+        except (MlopsError, OSError) as error:
+            await peers.abort()
+            self._ready = None
+            self._refuse(error)
+            raise MlopsError(str(error)) from error
+        return await self.commit(deployment)
+
+    async def prepare(self, deployment: Deployment) -> None:
+        """Load a deployment beside what serves."""
+        async with self._loading:
+            self._ready = await self._prepared(deployment)
+
+    async def commit(self, deployment: Deployment) -> Serving:
+        """Serve a deployment, from the next request on; the one that was prepared, or else loaded now."""
+        async with self._loading:
+            ready, self._ready = self._ready, None
+            if ready is None or ready.deployment != deployment:
+                ready = await self._prepared(deployment)
+            return await self._switch(ready)
+
+    def abort(self) -> None:
+        """Forget what was prepared."""
+        self._ready = None
 
     async def load_first(self) -> None:
         """Try until a model serves, without its challenger if need be: the store may be slower than this server."""
@@ -103,13 +144,51 @@ class ModelHost:
         while self.serving is None:
             try:
                 async with self._loading:
-                    await self._switch(await self._load(with_challenger=False))
+                    await self._load_agreed()
             except Exception as error:
                 self._refuse(error)
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, LONGEST_RETRY_S)
         with suppress(Exception):  # recorded there: the champion serves alone
-            await self.reload()
+            async with self._loading:
+                await self._switch(await self._prepared(self._first_stated()))
+
+    async def _load_agreed(self) -> None:
+        deployment = self._first_stated()
+        loaded = await self._load(deployment, with_challenger=False)
+        if self._peers is not None and self._peers.agree(deployment) != deployment:
+            loaded = await self._load(self._first_stated(), with_challenger=False)
+        await self._switch(loaded)
+
+    async def _prepared(self, deployment: Deployment | None = None) -> Serving:
+        try:
+            serving = await self._load(deployment or self._stated())
+        except Exception as error:
+            self._refuse(error)
+            raise
+        self.error = None
+        return serving
+
+    def _first_stated(self) -> Deployment:
+        """What the other workers serve, or else what the deployment file states."""
+        agreed = stated(self._peers.committed) if self._peers is not None else None
+        return agreed or self._stated()
+
+    def _stated(self) -> Deployment:
+        deployment = stated(self._deployment)
+        if deployment is None:
+            raise ReleaseRefused(f"No release is deployed yet: there is no file {self._deployment}.")
+        return deployment
+
+    def follow(self) -> None:
+        """Take a challenger out of use that another worker took back."""
+        with self._switching:
+            serving = self.serving
+            if serving is None or serving.challenger is None:
+                return
+            if memory := returned(self._deployment, serving.deployment, forget=False):
+                self.serving = replace(serving, challenger=None, returned=memory)
+                self._metrics.show_challenger(serving.challenger.stated, "returned")
 
     def take_back(self, challenger: Challenger, breach: Breach) -> None:
         """Stop asking a challenger, now and after a restart, until the deployment file states something else."""
@@ -127,10 +206,7 @@ class ModelHost:
         except OSError as error:
             log.error("A restart will try the challenger again, because this can't be remembered: %s", error)
 
-    async def _load(self, *, with_challenger: bool = True) -> Serving:
-        deployment = stated(self._deployment)
-        if deployment is None:
-            raise ReleaseRefused(f"No release is deployed yet: there is no file {self._deployment}.")
+    async def _load(self, deployment: Deployment, *, with_challenger: bool = True) -> Serving:
         if self.serving is not None and self.serving.deployment == deployment and self.serving.is_whole:
             return self.serving
         try:
@@ -161,7 +237,8 @@ class ModelHost:
     def _fetch_and_load(self, release: str) -> ServedModel:
         folder = self._folder(release)
         try:
-            manifest = fetch(self._store, release, folder)
+            with self._cache_locked():
+                manifest = fetch(self._store, release, folder)
             verify_signature(self._store, release, TrustedKeys.of(self._store))  # loading a pickle runs what is in it
         except OSError as error:
             raise MlopsError(f"The store {self._store.uri} can't be read: {error}") from error
@@ -194,6 +271,15 @@ class ModelHost:
         return self._cache / release.removeprefix("sha256:")
 
     def _prune(self, keep: set[Path]) -> None:
-        for folder in self._cache.iterdir():
-            if folder not in keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self._cache_locked():
+            for folder in self._cache.iterdir():
+                if folder not in keep:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _cache_locked(self) -> Generator[None]:
+        """Alone in the cache: other workers keep their releases there too."""
+        self._cache.parent.mkdir(parents=True, exist_ok=True)
+        with self._cache.with_name(f".{self._cache.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

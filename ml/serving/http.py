@@ -119,10 +119,19 @@ async def send_response(
     await send({"type": "http.response.body", "body": response.body if with_body else b""})
 
 
-async def run_lifespan(receive: Receive, send: Send, work: Callable[[], Awaitable[None]]) -> None:
-    """Answer ASGI's lifespan messages; `work` runs in the background between start and stop."""
+async def run_lifespan(
+    receive: Receive, send: Send, work: Callable[[], Awaitable[None]], accepts: asyncio.Event | None = None
+) -> None:
+    """Answer ASGI's lifespan messages; `work` runs in the background between start and stop.
+
+    Connections are taken at once, or when `accepts` is set.
+    """
     await receive()
     task = asyncio.ensure_future(work())
+    if accepts is not None:
+        waiting = asyncio.ensure_future(accepts.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     task.cancel()

@@ -1,9 +1,11 @@
 """What a model server tells Prometheus."""
 
+import os
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
 from prometheus_client import (
@@ -14,7 +16,8 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from ml.release.manifest import Manifest
@@ -45,17 +48,26 @@ REASONS: Final = {
 
 
 class ServerMetrics:
-    """The metrics of one server; each server has a registry of its own. `in_flight` is kept by who answers requests."""
+    """The metrics of one server; each server has a registry of its own. `in_flight` is kept by who answers requests.
 
-    def __init__(self) -> None:
+    Workers keep their counters in files in `shared`, where whoever is asked adds them up, those of dead ones too; what
+    is true at one moment each says for itself in `state`.
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
         self.in_flight = 0
+        self._shared = shared
+        self._states: list[dict[str, Any]] = []
         self._release: tuple[str, str, str] | None = None
         self._challenger: tuple[str, str, str] | None = None
         self._log_queue: Callable[[], int] = lambda: 0
         self._registry = CollectorRegistry()
-        self._registry.register(_Now(self._now))
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
+        self._shown = self._registry if shared is None else CollectorRegistry()
+        if shared is not None:
+            MultiProcessCollector(self._shown, str(shared))
+        self._shown.register(_Now(self._now))
+        self._shown.register(_Now(self._processes))
+        PlatformCollector(registry=self._shown)
         self._requests = self._counter("mlops_requests", "Requests by route and status.", "route", "status")
         self._latency = self._histogram(
             "mlops_request_duration_seconds",
@@ -134,9 +146,20 @@ class ServerMetrics:
         """Ask `rows` for the length of the prediction log's queue whenever somebody reads the metrics."""
         self._log_queue = rows
 
-    def text(self) -> bytes:
-        """The exposition in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def state(self) -> dict[str, Any]:
+        """What is true of this worker now."""
+        return {
+            "pid": os.getpid(),
+            "in_flight": self.in_flight,
+            "log_queue": self._log_queue(),
+            "release": self._release,
+            "challenger": self._challenger,
+        }
+
+    def text(self, others: list[dict[str, Any]] | None = None) -> bytes:
+        """The exposition in Prometheus' text format, with what the other workers say of themselves."""
+        self._states = [self.state(), *(others or [])]
+        return generate_latest(self._shown)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -144,33 +167,49 @@ class ServerMetrics:
     def _histogram(self, name: str, text: str, label: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, [label], buckets=buckets, registry=self._registry)
 
-    def _now(self) -> Iterator[GaugeMetricFamily]:
+    def _now(self) -> Iterator[Metric]:
+        states = self._states or [self.state()]
         release = GaugeMetricFamily(
             "mlops_release_info", "The release that serves.", labels=["model", "version", "release"]
         )
-        if self._release is not None:
-            release.add_metric(self._release, 1)
         challenger = GaugeMetricFamily(
             "mlops_challenger_info",
             "The stated challenger: serving, returned because it crossed a limit, or absent because it did not load.",
             labels=["release", "mode", "state"],
         )
-        if self._challenger is not None:
-            challenger.add_metric(self._challenger, 1)
-        yield from (release, challenger)
-        yield GaugeMetricFamily(
-            "mlops_prediction_log_queue_rows", "Rows that wait to be spooled.", value=self._log_queue()
-        )
-        yield GaugeMetricFamily("mlops_requests_in_flight", "Requests that are being answered.", value=self.in_flight)
+        for family, key in ((release, "release"), (challenger, "challenger")):
+            for labels in {tuple(state[key]) for state in states if state[key]}:
+                family.add_metric(labels, 1)
+            yield family
+        for name, text, key in (
+            ("mlops_prediction_log_queue_rows", "Rows that wait to be spooled.", "log_queue"),
+            ("mlops_requests_in_flight", "Requests that are being answered.", "in_flight"),
+        ):
+            yield GaugeMetricFamily(name, text, value=sum(state[key] for state in states))
+        yield GaugeMetricFamily("mlops_workers", "Worker processes that answer.", value=len(states))
+
+    def _processes(self) -> Iterator[Metric]:
+        """Time, memory and files of all workers together, and the start of the first."""
+        totals: dict[str, Metric] = {}
+        for state in self._states or [self.state()]:
+            for family in ProcessCollector(pid=lambda pid=state["pid"]: pid, registry=None).collect():
+                if family.name not in totals:
+                    totals[family.name] = family
+                    continue
+                total, sample = totals[family.name].samples[0], family.samples[0]
+                both = (total.value, sample.value)
+                value = min(both) if family.name == "process_start_time_seconds" else sum(both)
+                totals[family.name].samples[0] = total._replace(value=value)
+        yield from totals.values()
 
 
 class _Now(Collector):
     """What is asked for when somebody reads the metrics."""
 
-    def __init__(self, now: Callable[[], Iterator[GaugeMetricFamily]]) -> None:
+    def __init__(self, now: Callable[[], Iterator[Metric]]) -> None:
         self._now = now
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """The gauges as they are now."""
         return self._now()
 

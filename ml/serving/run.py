@@ -3,7 +3,9 @@
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -13,11 +15,13 @@ from ml.errors import InputRefused
 from ml.serving.connection import Connection
 from ml.serving.limits import ConnectionLimits
 from ml.serving.request_log import JsonFormatter
+from ml.serving.workers import end_with_parent, new_folder, supervise
 
-__all__ = ["configure_logging", "run"]
+__all__ = ["configure_logging", "run", "run_workers"]
 
 DRAIN_S: Final = 10
 BACKLOG: Final = 1024
+HUNG_S: Final = 30  # a worker that says nothing for so long is started again
 
 
 def run(
@@ -34,11 +38,42 @@ def run(
     InputRefused where the port can't be had.
     """
     configure_logging(as_json=as_json)
-    disable_created_metrics()  # a second series for every counter, which nothing here reads
     listener = _listen(host, port)
-    logging.getLogger(__name__).info("Listening on http://%s:%d", host, listener.getsockname()[1])
-    limits = limits or ConnectionLimits()
-    config = uvicorn.Config(
+    config = _config(app, limits or ConnectionLimits(), drain_s)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def run_workers(
+    make: Callable[[Path], Any],
+    workers: int,
+    host: str,
+    port: int,
+    limits: ConnectionLimits,
+    drain_s: float,
+    *,
+    as_json: bool = False,
+) -> None:
+    """The same with several processes; `make` gives each its application, and the folder by which they talk.
+
+    MlopsError when they die again and again.
+    """
+    configure_logging(as_json=as_json)
+    listener = _listen(host, port)
+    folder = new_folder()
+    config = _config(partial(_worker, make, folder, as_json), limits, drain_s)
+    config.factory, config.workers = True, workers
+    supervise(config, listener, folder)
+
+
+def _worker(make: Callable[[Path], Any], folder: Path, as_json: bool) -> Any:
+    configure_logging(as_json=as_json)
+    end_with_parent()
+    return make(folder)
+
+
+def _config(app: Any, limits: ConnectionLimits, drain_s: float) -> uvicorn.Config:
+    disable_created_metrics()  # a second series for every counter, which nothing here reads
+    return uvicorn.Config(
         app,
         http=partial(Connection, limits),  # pyright: ignore[reportArgumentType] # uvicorn only calls it
         log_config=None,
@@ -46,12 +81,12 @@ def run(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks for the client's address or scheme
+        timeout_worker_healthcheck=HUNG_S,
         lifespan="on",
         ws="none",
         timeout_keep_alive=limits.keep_alive_s,  # pyright: ignore[reportArgumentType] # any number of seconds
         timeout_graceful_shutdown=drain_s,  # pyright: ignore[reportArgumentType] # any number of seconds
     )
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def configure_logging(*, as_json: bool = False) -> None:
@@ -73,4 +108,5 @@ def _listen(host: str, port: int) -> socket.socket:
         raise InputRefused(
             f"Can't listen on {host}:{port}: {error.strerror}. Stop what uses it, or take another --port."
         ) from error
+    logging.getLogger(__name__).info("Listening on http://%s:%d", host, listener.getsockname()[1])
     return listener
