@@ -20,6 +20,7 @@ from ml.serving.limits import ConnectionLimits
 __all__ = ["OBSERVE", "SPARE", "Connection"]
 
 TICK_S: Final = 1.0
+LATE_S: Final = 0.1
 RESERVED: Final = 32  # connections past the limit, on which only health and metrics are answered
 LINGER_S: Final = 2.0  # for a client to read what it is refused with: closing while it sends would take that away
 RETRY_AFTER_S: Final = 1
@@ -41,6 +42,7 @@ class Connection(HttpToolsProtocol):
         self._limits = limits
         self._clock = self.loop.time
         self._tick: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
         self._waiting_since: float | None = None  # for a head, or for the rest of a body that nobody reads
         self._unread_since: float | None = None  # what was written and the client didn't take
         self._lingers_since: float | None = None
@@ -58,7 +60,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         limits = self._limits
         self._waiting_since = self._clock()
-        self._tick = self.loop.call_later(min(TICK_S, limits.head_timeout_s / 2), self._look)
+        self._look_again()
         beyond = len(self.connections) - limits.connections
         self._is_spare = beyond > 0
         if beyond > RESERVED:
@@ -196,7 +198,11 @@ class Connection(HttpToolsProtocol):
     def _look(self) -> None:
         """End what takes too long."""
         now, limits = self._clock(), self._limits
-        self._tick = self.loop.call_later(min(TICK_S, limits.head_timeout_s / 2), self._look)
+        late_s = now - self._looks_at
+        self._look_again()
+        if late_s > LATE_S:  # this process stood still, and what the client sent meanwhile is not read yet
+            self._waiting_since = self._waiting_since and self._waiting_since + late_s
+            self._unread_since = self._unread_since and self._unread_since + late_s
         if self.transport.get_write_buffer_size() == 0:
             self._unread_since = None
         elif self._unread_since is None:
@@ -214,6 +220,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, f"The head of the request did not arrive within {limits.head_timeout_s:g} s.")
         else:
             self.transport.abort()
+
+    def _look_again(self) -> None:
+        self._looks_at = self._clock() + min(TICK_S, self._limits.head_timeout_s / 2)
+        self._tick = self.loop.call_at(self._looks_at, self._look)
 
     def _stop(self, refusal: _Refusal) -> None:
         self._refusal = refusal

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -242,6 +244,18 @@ def test_a_client_that_sends_no_more_still_gets_its_answer(running: Process, exa
         raw.sendall(GET[:9])
         raw.shutdown(socket.SHUT_WR)
         assert read_answers(raw) == []
+
+
+def test_a_client_is_not_blamed_for_a_server_that_stood_still(running: Process) -> None:
+    with connect(running) as raw:
+        raw.sendall(GET[:20])
+        os.kill(running.popen.pid, signal.SIGSTOP)
+        try:
+            raw.sendall(GET[20:])
+            time.sleep(float(SHORT["--head-timeout-s"]) * 3)
+        finally:
+            os.kill(running.popen.pid, signal.SIGCONT)
+        assert [answer.status for answer in read_answers(raw)] == [200]
 
 
 def test_a_client_that_is_gone_costs_nothing(running: Process, example: bytes) -> None:
