@@ -66,7 +66,7 @@ def serve(folder: Path, store_uri: str, release: str, workers: str = "1") -> Ite
     """`mlops serve` on a free port, with metrics and prediction log on, ready."""
     state(folder, release)
     log = folder / "server.log"
-    limits = ["--head-timeout-s", "2", "--body-timeout-s", "2", "--rotate-interval-s", "5"]
+    limits = ["--head-timeout-s", "5", "--body-timeout-s", "5", "--rotate-interval-s", "5"]
     limits += ["--workers", workers] if workers != "1" else []
     arguments = ["--deployment", str(folder / "serving" / "deployment.json"), "--store", store_uri, "--port", "0"]
     with log.open("wb") as stream:
@@ -109,6 +109,7 @@ class Soak:
     releases: list[str]
     clients: int
     swap_every_s: float
+    example: dict[str, Any] = field(default_factory=dict[str, Any])
     statuses: Counter[str] = field(default_factory=Counter[str])
     wrong: Counter[str] = field(default_factory=Counter[str])
     memory_mb: list[float] = field(default_factory=list[float])
@@ -135,7 +136,7 @@ class Soak:
         }
 
     async def _run(self, seconds: float, progress: Callable[[str], None]) -> None:
-        self.allowed = frozenset(self.releases[:1])
+        self.allowed, self.example = frozenset(self.releases[:1]), _example(self.server)
         deadline = time.monotonic() + seconds
         works = [self._good(n) for n in range(self.clients)]
         works += [self._bad(n) for n in range(3)] + [self._swap(), self._watch(progress)]
@@ -150,7 +151,7 @@ class Soak:
 
     async def _good(self, number: int) -> None:
         """Rows that fit, on a connection that is kept: each must be answered, by a release that may answer."""
-        example = json.dumps(_example(self.server))
+        example = json.dumps(self.example)
         sizes = random.Random(number)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         while True:
@@ -169,7 +170,7 @@ class Soak:
     async def _bad(self, number: int) -> None:
         """Everything else: each must be refused with a 4xx, or be the client's own end of the connection."""
         chance = random.Random(1000 + number)
-        shapes = bad_shapes(_example(self.server))
+        shapes = bad_shapes(self.example)
         while True:
             data, ends = chance.choice(shapes)
             if chance.random() < 0.2:
