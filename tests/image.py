@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Generator
@@ -149,7 +150,8 @@ class Image:
             *self.command(*words),
         ]
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", "\n".join(steps)]
-        with _process([*command, self.config["User"], *program], log) as process:
+        # unshare holds SIGTERM back from what it started; when it is killed, that is too.
+        with _process([*command, self.config["User"], *program], log, signal.SIGKILL) as process:
             yield process
 
 
@@ -161,13 +163,15 @@ _EXECUTE: Final = (
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Generator["subprocess.Popen[bytes]"]:
+def _process(
+    command: list[str], log: Path, end: signal.Signals = signal.SIGTERM
+) -> Generator["subprocess.Popen[bytes]"]:
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
     try:
         yield process
     finally:
-        process.terminate()
+        process.send_signal(end)
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
