@@ -2,7 +2,9 @@
 
 This is a small sample. All of it, about 12,000 cases in one to two minutes, is
 
-    schemathesis run http://127.0.0.1:PORT/openapi.json
+    schemathesis run --request-timeout 60 http://127.0.0.1:PORT/openapi.json
+
+A request may ask for the reasons of 20 rows: seconds on a busy machine.
 """
 
 import subprocess
@@ -26,7 +28,17 @@ def server(tmp_path_factory: pytest.TempPathFactory, small_problem: Problem) -> 
 
 def test_the_server_keeps_to_its_description(server: Served, tmp_path_factory: pytest.TempPathFactory) -> None:
     environment = [uv(), "run", "--quiet", "--no-project", "--python", sys.executable, "--with", SCHEMATHESIS]
-    sample = ["--phases", "examples,fuzzing", "--max-examples", "20", "--no-color", "--seed", "1"]
+    sample = [
+        "--phases",
+        "examples,fuzzing",
+        "--max-examples",
+        "20",
+        "--seed",
+        "1",
+        "--request-timeout",
+        "60",
+        "--no-color",
+    ]
     ended = subprocess.run(
         [*environment, "schemathesis", "run", f"{server.url}/openapi.json", *sample],
         cwd=tmp_path_factory.mktemp("schemathesis"),
