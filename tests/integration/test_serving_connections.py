@@ -296,3 +296,52 @@ def test_past_its_connections_it_answers_health_alone_and_past_those_nothing(run
         assert answer.status == 503
         assert b"retry-after: 1" in answer.head.lower()
     running.wait_for(lambda: running.ask("POST", "/predict", example, JSON)[0] == 200)
+
+
+VALUES = {
+    "1e400": (400, 422),
+    "-1e400": (400, 422),
+    "9" * 5000: (400, 422),
+    "-" + "9" * 5000: (400, 422),
+    "18446744073709551616": (422,),
+    "1.5": (422,),
+    '"text"': (422,),
+    '"\\ud800"': (400, 422),
+    "true": (422,),
+    "null": (422,),
+    "[1]": (422,),
+    "{}": (422,),
+    "[" * 100_000: (400,),
+    "NaN": (400,),
+    "Infinity": (400,),
+    "-Infinity": (400,),
+    "'1'": (400,),
+    "1,": (400,),
+}
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value[:24])
+def test_a_value_that_does_not_fit_is_refused_by_its_row_and_column(
+    running: Process, example: bytes, value: str
+) -> None:
+    row = json.loads(example)
+    column = next(iter(row))
+    bad = json.dumps(row | {column: "@"}).replace('"@"', value).encode()
+    status, answer = running.ask("POST", "/predict", b'{"rows": [' + example + b", " + bad + b"]}", JSON)
+    said = json.loads(answer)
+    assert status in VALUES[value]
+    assert said["error"]
+    if status == 422:
+        assert [(m["row"], m["column"]) for m in said["mistakes"]] == [(1, column)]
+        assert "integer" in said["mistakes"][0]["expected"]
+    assert running.ask("GET", "/health")[0] == 200
+
+
+def test_a_column_named_twice_missing_or_unknown_is_refused(running: Process, example: bytes) -> None:
+    row = json.loads(example)
+    column = next(iter(row))
+    twice = example[:-1] + b', "%b": "x", "%b": %d}' % (column.encode(), column.encode(), row[column])
+    for body in (twice, json.dumps({k: v for k, v in row.items() if k != column}).encode(), b'{"unknown": 1}'):
+        status, answer = running.ask("POST", "/predict", body, JSON)
+        assert status == 422
+        assert json.loads(answer)["error"].startswith("The request does not fit the model")
