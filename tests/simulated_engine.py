@@ -58,6 +58,11 @@ class Simulation:
             planned.setdefault(step["op"], set()).add(step["urn"].rpartition("::")[2])
         return planned
 
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """The stack's outputs."""
+        printed = self.pulumi("stack", "output", "--json", stack=stack)
+        return json.loads(printed[printed.index("{") :])
+
     def configure(self, stack: str, **values: Any) -> None:
         """Change `mlops:` keys of the copied stack file; None removes one, a mapping is merged."""
         file = self.inside / "stacks" / f"Pulumi.{stack}.yaml"

@@ -1,0 +1,181 @@
+"""Every cloud stack's whole life under the real engine on a simulated cloud; a stack's tests build on each other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.engine.environ import PROJECT
+from infra.simulation.faults import Fault
+from ml.problem import Problem
+from ml.release.approve import approve
+from ml.release.keys import new_key
+from ml.release.promote import promote
+from ml.release.stage import Stage
+from ml.runtime import Runtime
+from tests.simulated_engine import Simulation, simulation
+from tests.stages import APPROVER, AUTHOR, release_into
+
+TARGETS = sorted(
+    file.stem.split(".")[1].rpartition("-")[0] for file in (PROJECT / "stacks").glob("Pulumi.aws-*-dev.yaml")
+)
+STACKS = [f"{target}-{environment}" for target in TARGETS for environment in ("dev", "test", "prod")]
+IMAGE = "sha256:" + "1" * 64
+FIRST_FAILURE = 20  # the n-th creation fails
+
+pytestmark = pytest.mark.parametrize("stack", STACKS)
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    keys = tmp_path_factory.mktemp("keys")
+    with pytest.MonkeyPatch.context() as patch, simulation(tmp_path_factory.mktemp("simulation")) as running:
+        trusted = {"MLOPS_TRUSTED_KEYS": str(keys), "MLOPS_SIGN_AS": AUTHOR, "AWS_DEFAULT_REGION": "eu-west-1"}
+        running.environment |= trusted
+        for name, value in running.environment.items():
+            if name.startswith(("AWS_", "MLOPS_", "XDG_CONFIG")):
+                patch.setenv(name, value)
+        for person in (AUTHOR, APPROVER):
+            new_key(person, share_in=keys)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def released() -> dict[str, str]:
+    """The digest that goes from one environment to the next."""
+    return {}
+
+
+def stage(clouds: Simulation, stack: str) -> Stage:
+    """The environment as releases see it, opened anew."""
+    file = clouds.inside / "stacks" / f"Pulumi.{stack}.yaml"
+    return Stage.of(Runtime.model_validate(clouds.outputs(stack)), file, clouds.inside)
+
+
+def client(clouds: Simulation, stack: str, service: str) -> Any:
+    """A client of the stack's account in moto's server."""
+    thing = clouds.things(stack)[0]
+    endpoint = clouds.environment["AWS_ENDPOINT_URL"]
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    sts = boto3.client("sts", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    role = f"arn:aws:iam::{thing['account']}:role/auditor"
+    assumed = sts.assume_role(RoleArn=role, RoleSessionName="audit")["Credentials"]
+    session = boto3.Session(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
+    region = next(each["region"] for each in clouds.things(stack) if each["type"] == "aws:ec2/vpc:Vpc")
+    return session.client(service, endpoint_url=endpoint, region_name=region)
+
+
+def test_preview_creates_all_and_keeps_nothing(clouds: Simulation, stack: str) -> None:
+    clouds.pulumi("stack", "init", stack=stack)
+    planned = clouds.steps(stack)
+    assert planned.keys() == {"create"}
+    assert clouds.things(stack) == []
+
+
+def test_an_up_that_fails_half_way_is_resumed(clouds: Simulation, stack: str) -> None:
+    clouds.fail(Fault("fails", at=FIRST_FAILURE, message="LimitExceededException: no more today"))
+    output = clouds.pulumi("up", "--yes", "--skip-preview", stack=stack, fails=True)
+    assert "LimitExceededException: no more today" in output
+    made = {thing["id"] for thing in clouds.things(stack)}
+    assert len(made) >= FIRST_FAILURE - 1
+    clouds.fail(Fault("throttled", at=5, times=2))
+    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
+    assert made < {thing["id"] for thing in clouds.things(stack)}
+
+
+def test_then_nothing_changes_and_a_refresh_finds_nothing(clouds: Simulation, stack: str) -> None:
+    clouds.pulumi("preview", "--expect-no-changes", stack=stack)
+    clouds.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", stack=stack)
+
+
+def test_other_clients_see_the_store_as_it_would_stand_in_an_account(clouds: Simulation, stack: str) -> None:
+    s3 = client(clouds, stack, "s3")
+    names = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    here = {thing["id"] for thing in clouds.things(stack) if thing["type"] == "aws:s3/bucket:Bucket"}
+    assert names == here
+    for name in names:
+        assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+        assert all(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
+        assert s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+
+
+def test_a_release_is_promoted_to_the_environment_and_served_there(
+    clouds: Simulation, stack: str, candidate: Path, small_problem: Problem, released: dict[str, str]
+) -> None:
+    here = stage(clouds, stack)
+    before = STACKS[STACKS.index(stack) - 1]
+    if stack.endswith("-dev"):
+        released["digest"] = release_into(here, candidate, small_problem)
+        clouds.configure(stack, release=released["digest"])
+    else:
+        promote(stage(clouds, before), here, released["digest"], small_problem, here.signer(AUTHOR), lambda _: None)
+    clouds.configure(stack, image=IMAGE)
+    if stack.endswith("-prod"):
+        assert "is not approved for prod" in clouds.pulumi("preview", stack=stack, fails=True)
+        approve(here, released["digest"], 14, here.signer(APPROVER))
+    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
+    assert clouds.outputs(stack)["release"] == released["digest"]
+    sagemaker = client(clouds, stack, "sagemaker")
+    (endpoint,) = sagemaker.list_endpoints()["Endpoints"]
+    assert endpoint["EndpointStatus"] == "InService"
+    assert [entry.event for entry in stage(clouds, stack).ledger.entries()][-1] == "deployed"
+    clouds.pulumi("preview", "--expect-no-changes", stack=stack)
+
+
+def test_what_is_changed_by_hand_is_seen_and_mended(clouds: Simulation, stack: str) -> None:
+    name = next(thing["id"] for thing in clouds.things(stack) if thing["type"].endswith(":BucketVersioning"))
+    s3 = client(clouds, stack, "s3")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    output = clouds.pulumi("up", "--yes", "--skip-preview", "--refresh", stack=stack)
+    assert "1 updated" in output
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+
+
+def test_another_owner_changes_tags_in_place(clouds: Simulation, stack: str) -> None:
+    clouds.configure(stack, owner="fraud-team")
+    planned = clouds.steps(stack)
+    assert planned["update"]
+    assert planned.keys() <= {"update", "same"}
+    if stack.endswith("-dev"):  # the same updates in the others: planned, but not all carried out
+        clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
+        clouds.pulumi("preview", "--expect-no-changes", stack=stack)
+    else:
+        clouds.configure(stack, owner="ml-platform")
+
+
+def test_another_network_replaces_the_network_and_nothing_that_holds_data(clouds: Simulation, stack: str) -> None:
+    """Where the network is protected, the plan is refused instead."""
+    clouds.configure(stack, aws={"cidr": "10.200.0.0/16"})
+    if stack.endswith("-prod"):
+        output = clouds.pulumi("preview", stack=stack, fails=True)
+        assert "unable to replace resource" in output
+        assert "protect" in output
+    else:
+        replaced = clouds.steps(stack)["replace"]
+        assert "network-vpc" in replaced
+        assert {"network-private-1", "network-private-2", "network-private-3"} <= replaced
+        # A model that stands in the network can't be moved: it and the configuration that names it are made anew.
+        assert all(name.startswith(("network-", "endpoint-")) for name in replaced), replaced
+    clouds.configure(stack, aws={"cidr": None})
+
+
+def test_destroy_is_refused_where_it_is_protected_and_leaves_nothing_of_an_emptied_store(
+    clouds: Simulation, stack: str
+) -> None:
+    if stack.endswith("-prod"):
+        before = clouds.things(stack)
+        output = clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack, fails=True)
+        assert "protect" in output
+        kept = {thing["id"] for thing in clouds.things(stack)}
+        assert {thing["id"] for thing in before if thing["type"] == "aws:s3/bucket:Bucket"} <= kept
+        clouds.pulumi("state", "unprotect", "--all", "--yes", stack=stack)
+    s3 = client(clouds, stack, "s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        listed = s3.list_object_versions(Bucket=bucket["Name"])
+        for version in [*listed.get("DeleteMarkers", []), *listed.get("Versions", [])]:
+            s3.delete_object(Bucket=bucket["Name"], Key=version["Key"], VersionId=version["VersionId"])
+    clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack)
+    assert clouds.things(stack) == []
+    assert s3.list_buckets()["Buckets"] == []
