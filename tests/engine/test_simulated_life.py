@@ -164,6 +164,11 @@ def test_another_network_replaces_the_network_and_nothing_that_holds_data(clouds
 def test_destroy_is_refused_where_it_is_protected_and_leaves_nothing_of_an_emptied_store(
     clouds: Simulation, stack: str
 ) -> None:
+    s3 = client(clouds, stack, "s3")  # moto can't delete versions once a bucket keeps none
+    for bucket in s3.list_buckets()["Buckets"]:
+        listed = s3.list_object_versions(Bucket=bucket["Name"])
+        for version in [*listed.get("DeleteMarkers", []), *listed.get("Versions", [])]:
+            s3.delete_object(Bucket=bucket["Name"], Key=version["Key"], VersionId=version["VersionId"])
     if stack.endswith("-prod"):
         before = clouds.things(stack)
         output = clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack, fails=True)
@@ -171,11 +176,6 @@ def test_destroy_is_refused_where_it_is_protected_and_leaves_nothing_of_an_empti
         kept = {thing["id"] for thing in clouds.things(stack)}
         assert {thing["id"] for thing in before if thing["type"] == "aws:s3/bucket:Bucket"} <= kept
         clouds.pulumi("state", "unprotect", "--all", "--yes", stack=stack)
-    s3 = client(clouds, stack, "s3")
-    for bucket in s3.list_buckets()["Buckets"]:
-        listed = s3.list_object_versions(Bucket=bucket["Name"])
-        for version in [*listed.get("DeleteMarkers", []), *listed.get("Versions", [])]:
-            s3.delete_object(Bucket=bucket["Name"], Key=version["Key"], VersionId=version["VersionId"])
     clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack)
     assert clouds.things(stack) == []
     assert s3.list_buckets()["Buckets"] == []
