@@ -1,0 +1,247 @@
+"""Time servers of one model, taking turns on one core: this project, MLflow, BentoML, LitServe, MLServer, an echo."""
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.serving import picture
+from benchmarks.serving.contenders import ECHO, MLFLOW, OURS, Contender, contenders
+from benchmarks.serving.load import Server
+from benchmarks.serving.release import ROWS, Release, make
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CONNECTIONS = (1, 16)
+WARM_UP_S = 1
+LARGEST_DIFFERENCE = 1e-6
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--rounds", default=5, show_default=True, help="Starts of each server.")
+@click.option("--seconds", default=3, show_default=True, help="Of each of a start's four loads.")
+@click.option("--server-core", default=0, show_default=True, help="The core that the server is pinned to.")
+@click.option("--load-core", default=1, show_default=True, help="The core that wrk is pinned to.")
+@click.option("--only", multiple=True, help="Measure these contenders alone; may be repeated.")
+@click.option("--add", is_flag=True, help="Add rounds to those in results.json.")
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=ROOT / ".mlops" / "benchmarks",
+              help="Where the release and the other tools' environments are kept.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=HERE, help="Where results.json goes.")
+def main(
+    rounds: int,
+    seconds: int,
+    server_core: int,
+    load_core: int,
+    only: tuple[str, ...],
+    add: bool,
+    work: Path,
+    out: Path,
+) -> None:
+    """Write results.json and results.png.
+
+    Example: python -m benchmarks.serving --rounds 3
+    """
+    for tool, why in (
+        ("wrk", "puts the load on the servers"),
+        ("uv", "makes the other tools' environments"),
+        ("taskset", "pins"),
+    ):
+        if shutil.which(tool) is None:
+            raise click.UsageError(f"{tool} is not on PATH; it {why}.")
+    work.mkdir(parents=True, exist_ok=True)
+    release = make(work.resolve(), ROOT)
+    everyone = contenders(release, work.resolve())
+    chosen = [contender for contender in everyone if not only or contender.name in only]
+    file = out / "results.json"
+    runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"] if add else []
+    before = max((run["round"] for run in runs), default=0)
+    for number in range(before + 1, before + rounds + 1):
+        for contender in chosen:
+            runs.append(_run(contender, number, release, seconds, server_core, load_core))
+            click.echo(_line(runs[-1]), err=True)
+    results = _results(runs, everyone, release)
+    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    picture.draw(results, out / "results.png")
+    click.echo(as_text(results))
+
+
+def _run(
+    contender: Contender, number: int, release: Release, seconds: int, server_core: int, load_core: int
+) -> dict[str, Any]:
+    """One start of one server: cold start, each load, memory."""
+    run: dict[str, Any] = {
+        "contender": contender.name,
+        "round": number,
+        "load_average": os.getloadavg()[0],
+        "loads": {},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(contender, server_core, release.rows[1], Path(folder))
+        try:
+            run["cold_start_s"] = server.cold_start_s
+            run["largest_difference"] = _difference(contender, server, release)
+            run["idle_memory"] = server.memory()
+            for rows in ROWS:
+                server.load(release.rows[rows], max(CONNECTIONS), WARM_UP_S, load_core)
+                for connections in CONNECTIONS:
+                    run["loads"][_key(rows, connections)] = server.load(
+                        release.rows[rows], connections, seconds, load_core
+                    )
+            run["memory"] = server.memory()
+        finally:
+            server.stop()
+    return run
+
+
+def _difference(contender: Contender, server: Server, release: Release) -> float | None:
+    """How far its scores of the many rows are from the model's: who is compared must have predicted."""
+    if contender.scores is None:
+        return None
+    rows = release.rows[max(ROWS)]
+    found = contender.scores(server.ask(rows))
+    difference = max(abs(a - b) for a, b in zip(found, _expected(release), strict=True))
+    if not difference <= LARGEST_DIFFERENCE:
+        raise RuntimeError(f"{contender.name} gives other scores than the model, by {difference}")
+    return difference
+
+
+def _expected(release: Release) -> list[float]:
+    import pickle
+
+    import pandas as pd
+
+    model = pickle.loads((release.bundle / "model" / "model.pkl").read_bytes())  # noqa: S301 # made here
+    return model.predict_proba(pd.DataFrame(release.rows[max(ROWS)]))[:, 1].tolist()
+
+
+def _key(rows: int, connections: int) -> str:
+    return f"{rows} rows, {connections} connections"
+
+
+def _results(runs: list[dict[str, Any]], everyone: list[Contender], release: Release) -> dict[str, Any]:
+    summaries = {}
+    for contender in everyone:
+        of_it = [run for run in runs if run["contender"] == contender.name]
+        if of_it:
+            summaries[contender.name] = _summary(of_it) | {"versions": contender.versions}
+    loads = [run["load_average"] for run in runs]
+    return {
+        "model": {
+            "candidate": release.manifest.candidate,
+            "parameters": release.manifest.parameters,
+            "columns": len(release.rows[1][0]),
+            "scorer": release.manifest.scorer.model_dump(exclude_none=True) if release.manifest.scorer else None,
+        },
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "cores_of_a_server": 1,
+            "load_average_while_running": [round(min(loads), 1), round(max(loads), 1)],
+            "python": platform.python_version(),
+            "wrk": subprocess.run(["wrk", "--version"], capture_output=True, text=True)
+            .stdout.split(" Copyright")[0]
+            .strip(),
+            "project": version("mlops-reference"),
+        },
+        "contenders": summaries,
+        "targets": _targets(summaries),
+        "runs": runs,
+    }
+
+
+def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "runs": len(runs),
+        "cold_start_s": _spread([run["cold_start_s"] for run in runs]),
+        **{
+            name: {k: _spread([run[name][k] for run in runs]) for k in runs[0][name]}
+            for name in ("idle_memory", "memory")
+        },
+        "loads": {
+            key: {k: _spread([run["loads"][key][k] for run in runs]) for k in load}
+            for key, load in runs[0]["loads"].items()
+        },
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    found = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+def _targets(summaries: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the project set itself, and what was measured: ratios of medians."""
+    if not {OURS, ECHO, MLFLOW} <= summaries.keys():
+        return []
+    ours, echo, mlflow = (summaries[name] for name in (OURS, ECHO, MLFLOW))
+    one, many = _key(1, 16), _key(100, 16)
+
+    def speed(summary: dict[str, Any], key: str) -> float:
+        return summary["loads"][key]["requests_per_second"]["median"]
+
+    p99 = ours["loads"][one]["p99_ms"]["median"]
+    targets = [
+        ("1 row: requests a second, times mlflow's", speed(ours, one) / speed(mlflow, one), 150, True),
+        ("1 row: 99 % of answers within ms", p99, 5, False),
+        ("1 row: share of the echo", speed(ours, one) / speed(echo, one), 0.45, True),
+        ("100 rows: requests a second, times mlflow's", speed(ours, many) / speed(mlflow, many), 30, True),
+        (
+            "cold start, times faster than mlflow",
+            mlflow["cold_start_s"]["median"] / ours["cold_start_s"]["median"],
+            20,
+            True,
+        ),
+        (
+            "memory under load, times smaller than mlflow's",
+            mlflow["memory"]["rss_mb"]["median"] / ours["memory"]["rss_mb"]["median"],
+            6,
+            True,
+        ),
+    ]
+    return [
+        {"what": what, "measured": float(f"{found:.3g}"), "demanded": f"at {'least' if least else 'most'} {limit:g}",
+         "met": found >= limit if least else found <= limit}
+        for what, found, limit, least in targets
+    ]  # fmt: skip
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def _line(run: dict[str, Any]) -> str:
+    speeds = "".join(f"{load['requests_per_second']:10.0f}" for load in run["loads"].values())
+    errors = sum(load["errors"] for load in run["loads"].values())
+    return (
+        f"round {run['round']}  {run['contender']:26}cold {run['cold_start_s']:6.2f} s{speeds} requests/s  "
+        f"{run['memory']['rss_mb']:6.0f} MB" + (f"  {errors:.0f} errors" if errors else "")
+    )
+
+
+def as_text(results: dict[str, Any]) -> str:
+    """The medians as plain text."""
+    keys = [_key(rows, connections) for rows in ROWS for connections in CONNECTIONS]
+    lines = [f"{'requests/s':26}" + "".join(f"{key:>26}" for key in keys) + f"{'cold s':>9}{'MB':>7}{'runs':>6}"]
+    for name, c in results["contenders"].items():
+        speeds = "".join(f"{c['loads'][key]['requests_per_second']['median']:26.0f}" for key in keys)
+        cold, memory = c["cold_start_s"]["median"], c["memory"]["rss_mb"]["median"]
+        lines.append(f"{name:26}{speeds}{cold:9.2f}{memory:7.0f}{c['runs']:6}")
+    for target in results["targets"]:
+        met = "met" if target["met"] else "NOT MET"
+        lines.append(f"{target['what']:50}{target['measured']:10}  {target['demanded']:14}{met}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

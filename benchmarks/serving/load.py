@@ -1,0 +1,139 @@
+"""One run of one server: how long until it answers, then requests as fast as it takes them, then its memory."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.serving.contenders import Contender, Rows
+
+START_S = 240.0
+TICKS = os.sysconf("SC_CLK_TCK")
+# wrk's own report in JSON; times in microseconds. Errors of its sockets and statuses past 399 are counted apart.
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = [==[{body}]==]
+function done(summary, latency, requests)
+  local e = summary.errors
+  print(string.format('{{"requests":%d,"duration_us":%d,"errors":%d,"p50_us":%d,"p99_us":%d}}',
+    summary.requests, summary.duration, e.connect + e.read + e.write + e.status + e.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+class Server:
+    """A contender as a process tree on one core; `cold_start_s` is from its start to its first good answer."""
+
+    def __init__(self, contender: Contender, core: int, rows: Rows, folder: Path) -> None:
+        self._contender = contender
+        self._port = _free_port()
+        self._folder = folder
+        started = time.perf_counter()
+        log = (folder / "server.log").open("wb")
+        command = ["taskset", "--cpu-list", str(core), *contender.command(self._port)]
+        # MLflow finds uvicorn on PATH.
+        paths = os.pathsep.join([str(Path(contender.command(0)[0]).parent), os.environ["PATH"]])
+        environment = os.environ | {"PATH": paths}
+        self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+        while self.ask(rows) is None:
+            if time.perf_counter() - started > START_S or self._process.poll() is not None:
+                said = (folder / "server.log").read_text(errors="replace")[-2000:]
+                self.stop()
+                raise RuntimeError(f"{contender.name} did not start:\n{said}")
+            time.sleep(0.005)
+        self.cold_start_s = time.perf_counter() - started
+
+    def ask(self, rows: Rows) -> Any:
+        """The answer to rows, None where there is none yet."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            body = json.dumps(self._contender.body(rows))
+            connection.request("POST", self._contender.path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return json.loads(response.read()) if response.status == 200 else None
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def load(self, rows: Rows, connections: int, seconds: int, core: int) -> dict[str, float]:
+        """Requests a second, quantiles of latency in ms, errors, and the server's own time per request in µs."""
+        script = self._folder / "load.lua"
+        script.write_text(SCRIPT.format(body=json.dumps(self._contender.body(rows), separators=(",", ":"))))
+        url = f"http://127.0.0.1:{self._port}{self._contender.path}"
+        wrk = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
+        before = self._cpu_s()
+        command = ["taskset", "--cpu-list", str(core), *wrk, "--timeout", "30s", "--script", str(script), url]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        spent_s = self._cpu_s() - before
+        found = json.loads(said.splitlines()[-1])
+        return {
+            "requests_per_second": found["requests"] / found["duration_us"] * 1e6,
+            "p50_ms": found["p50_us"] / 1000,
+            "p99_ms": found["p99_us"] / 1000,
+            "errors": found["errors"],
+            "server_us_per_request": spent_s / max(1, found["requests"]) * 1e6,
+        }
+
+    def memory(self) -> dict[str, float]:
+        """Resident and proportional memory of all its processes in MB, and how many they are."""
+        found = {"rss_mb": 0.0, "pss_mb": 0.0, "processes": 0.0}
+        for pid in self._tree():
+            rollup = dict(line.split(":", 1) for line in _read(pid, "smaps_rollup").splitlines()[1:])
+            if not rollup:
+                continue
+            found["rss_mb"] += int(rollup["Rss"].split()[0]) / 1024
+            found["pss_mb"] += int(rollup["Pss"].split()[0]) / 1024
+            found["processes"] += 1
+        return found
+
+    def stop(self) -> None:
+        """End it and whatever it started."""
+        tree = self._tree()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        for pid in tree:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _cpu_s(self) -> float:
+        """What its processes have used, their ended children among it."""
+        fields = [_read(pid, "stat").rpartition(")")[2].split() for pid in self._tree()]
+        return sum(sum(map(int, f[11:15])) for f in fields) / TICKS
+
+    def _tree(self) -> list[int]:
+        """It, all that it started, and what these started, in a session of their own or not."""
+        fields = {pid: _read(pid, "stat").rpartition(")")[2].split() for pid in _pids()}
+        found = {self._process.pid}
+        while more := {pid for pid, f in fields.items() if f and {int(f[1]), int(f[3])} & found} - found:
+            found |= more
+        return [pid for pid in found if pid in fields]
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return ""
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
