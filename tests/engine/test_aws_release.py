@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import s3fs
 import yaml
 
 from infra.engine.environ import PROJECT
@@ -48,6 +49,7 @@ def account(project: Sandbox) -> Iterator[Sandbox]:
         project.environment |= variables
         for name, value in variables.items():
             patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()  # one from another test would ask that test's server
         new_key(AUTHOR, share_in=keys)
         shipped = yaml.safe_load((PROJECT / "stacks" / f"Pulumi.{STACK}.yaml").read_text())
         own = shipped["config"]["mlops:aws"] | {"account_id": MOTOS_ACCOUNT}

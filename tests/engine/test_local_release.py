@@ -15,10 +15,13 @@ from ml.predictions import read_log
 from ml.problem import Problem
 from ml.release.build import Origin, assemble, seal
 from ml.release.bundle import key_of, publish
+from ml.release.manifest import ScorerEvidence
 from ml.release.register import register, sign_manifest
 from ml.release.schema import BundleSchema
 from ml.release.stage import Stage
 from ml.runtime import Runtime
+from ml.serving.compiled import COMPILED_FILE
+from ml.serving.scorer import SCORER_FILE
 from pipelines._sandbox import Sandbox
 from tests.conftest import write_candidate
 from tests.engine.test_local_environment import eventually
@@ -55,9 +58,10 @@ class Releases:
         write_candidate(candidate, self._problem, seed=int(version))
         assemble(candidate, folder, self._problem)
         if model is not None:
-            for name in ("scorer.json", "scorer.npz"):  # a bundle from before models were compiled
-                (folder / name).unlink()
             (folder / "model" / "model.pkl").write_bytes(model)
+            (folder / COMPILED_FILE).unlink(missing_ok=True)  # not the tables of the model that it replaces
+            evidence = ScorerEvidence(kind="exact", reason="the model was replaced")
+            (folder / SCORER_FILE).write_text(evidence.model_dump_json())
         made = datetime(2026, 1, 2, tzinfo=UTC)
         origin = Origin(version=version, created_at=made, created_by="author@example.org", gates=(PASSED,))
         manifest = seal(folder, self._problem, origin)

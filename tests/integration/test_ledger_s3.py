@@ -8,11 +8,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from ml.release.keys import TrustedKeys, new_key
 from ml.release.ledger import Ledger
 from ml.store import Store
+from tests.aws import aws
 from tests.stages import AUTHOR
 
 URI = "s3://mlops-ledger/environment"
@@ -34,15 +34,9 @@ for number in range({ENTRIES}):
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in (settings | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}).items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="mlops-ledger")
-    yield
-    server.stop()
+    with aws(monkeypatch, "us-east-1"):
+        boto3.client("s3").create_bucket(Bucket="mlops-ledger")
+        yield
 
 
 @pytest.mark.usefixtures("s3")

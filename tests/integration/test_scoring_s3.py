@@ -10,6 +10,7 @@ import pytest
 from ml.problem import Problem
 from ml.scoring.job import Job, Share, run
 from ml.store import Store
+from tests.aws import aws
 from tests.conftest import rows_of
 
 ROWS = 1000
@@ -19,24 +20,10 @@ ROWS = 1000
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URI of an empty bucket on this machine."""
     import s3fs
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("lake", region_name="eu-central-1")
-    yield "s3://lake"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+    with aws(monkeypatch, "eu-central-1"):
+        s3fs.S3FileSystem().mkdir("lake", region_name="eu-central-1")
+        yield "s3://lake"
 
 
 def test_s3_gets_the_same_parts(

@@ -6,12 +6,10 @@ SageMaker is moto's server: it runs no pipeline, and says at once that one has s
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import boto3
 import pytest
 from click.testing import CliRunner
-from moto.server import ThreadedMotoServer
 
 from ml.data.findings import DataRefused
 from ml.errors import MlopsError
@@ -20,6 +18,7 @@ from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.sagemaker import run_pipeline
+from tests.aws import aws
 
 ROOT = Path(__file__).parents[2]
 REGION, PIPELINE = "eu-west-1", "mlops-training"
@@ -27,34 +26,23 @@ REGION, PIPELINE = "eu-west-1", "mlops-training"
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Runtime]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()  # its memory is the process's
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "simulated",
-        "AWS_SECRET_ACCESS_KEY": "simulated",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    arn = boto3.client("sagemaker", region_name=REGION).create_pipeline(
-        PipelineName=PIPELINE,
-        PipelineDefinition="{}",
-        ClientRequestToken="1" * 32,
-        RoleArn="arn:aws:iam::123456789012:role/orchestrating",
-    )["PipelineArn"]
-    yield Runtime(
-        stack="aws-sagemaker-dev",
-        cloud="aws",
-        platform="sagemaker",
-        environment="dev",
-        store_uri=(tmp_path / "store").as_uri(),
-        tracking_uri="arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/tracking",
-        monitor_url="",
-        training_job=arn,
-    )
-    server.stop()
+    with aws(monkeypatch, REGION):
+        arn = boto3.client("sagemaker", region_name=REGION).create_pipeline(
+            PipelineName=PIPELINE,
+            PipelineDefinition="{}",
+            ClientRequestToken="1" * 32,
+            RoleArn="arn:aws:iam::123456789012:role/orchestrating",
+        )["PipelineArn"]
+        yield Runtime(
+            stack="aws-sagemaker-dev",
+            cloud="aws",
+            platform="sagemaker",
+            environment="dev",
+            store_uri=(tmp_path / "store").as_uri(),
+            tracking_uri="arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/tracking",
+            monitor_url="",
+            training_job=arn,
+        )
 
 
 def executions() -> list[dict[str, str]]:
