@@ -62,6 +62,7 @@ SUMMARIES = {
     "retention": "Delete logs that are older than the environment keeps them.",
 }
 PLUGINS = "mlops.commands"  # entry point group; infra adds its commands to it
+SUMMARY_LENGTH = 100  # click would cut a sentence after 45 characters
 
 
 class _LazyGroup(click.Group):
@@ -81,7 +82,7 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = list(SUMMARIES.items())
-        rows += [(plugin.name, plugin.load().get_short_help_str()) for plugin in plugins(PLUGINS)]
+        rows += [(plugin.name, plugin.load().get_short_help_str(SUMMARY_LENGTH)) for plugin in plugins(PLUGINS)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
