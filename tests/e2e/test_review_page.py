@@ -73,6 +73,7 @@ def sign_in(browser: Browser, url: str) -> Iterator[Callable[[str], Page]]:
         page.keyboard.type(PASSWORD)
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("waiting")
+        page.wait_for_load_state("load")  # keys before that meet no script and no focus
         return page
 
     yield begin
@@ -89,7 +90,8 @@ def label_of(store: Store, case: Case) -> tuple[int, str, str] | None:
 def test_an_expert_decides_without_a_mouse(sign_in: Callable[[str], Page], store: Store, queue: ReviewQueue) -> None:
     first, second, third = queue.cases()[:3]
     page = sign_in("eve")
-    page.keyboard.press("Enter")  # "Start with the first" has the focus
+    expect(page.get_by_text("Start with the first")).to_be_focused()
+    page.keyboard.press("Enter")
     page.wait_for_url(f"**/cases/{first.case}")
 
     page.keyboard.press("c")
