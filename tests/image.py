@@ -5,6 +5,7 @@ They have more in them than the real one (Debian's Python instead of the one bel
 the image holds for what the Dockerfile does, not for the real base.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 ROOT: Final = Path(__file__).parents[1]
 CONTEXT: Final = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "keys", "ml")
@@ -171,12 +174,23 @@ def _process(
     try:
         yield process
     finally:
+        started = _below(process.pid)
         process.send_signal(end)
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for one in started:  # --kill-child doesn't reach what has become another user
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:  # it has ended and taken them along
+        return []
 
 
 def wait_for(
