@@ -54,6 +54,8 @@ def compose(config: StackConfig) -> Outputs:
         "endpoint_url": endpoint.url if endpoint else None,
         "release": endpoint.release if endpoint else None,
         "training_job": jobs.training,
+        "scoring_job": jobs.scoring,
+        "job_queue": jobs.queue,
         "log_retention_days": config.environment.log_retention_days,
     }
 

@@ -136,6 +136,7 @@ class Identity(Protocol):
     """The identities' names as the cloud's services are given them."""
 
     training: pulumi.Output[str]
+    scoring: pulumi.Output[str] | None  # None where the platform has no jobs that score
     serving: pulumi.Output[str]
     monitoring: pulumi.Output[str]
     tracking: pulumi.Output[str]
@@ -196,9 +197,14 @@ class JobsArgs:
 
 
 class Jobs(Protocol):
-    """`training` is what `mlops train` starts on the platform, None where training runs in the command itself."""
+    """`training` and `scoring` are what `mlops train` and `mlops score` start, in `queue` where the platform has one.
+
+    None where the command itself does the work.
+    """
 
     training: pulumi.Output[str] | None
+    scoring: pulumi.Output[str] | None
+    queue: pulumi.Output[str] | None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class Runtime(BaseModel):
     endpoint_url: str | None = None
     release: str | None = None
     training_job: str | None = None
+    scoring_job: str | None = None
+    job_queue: str | None = None
     log_retention_days: int | None = None
 
     @classmethod

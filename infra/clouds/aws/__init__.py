@@ -1,5 +1,6 @@
 """AWS: one account an environment. Other clouds follow this package file by file."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -15,9 +16,8 @@ __all__ = ["cloud"]
 def cloud(platform: str) -> Cloud:
     """The components of AWS, with those of `platform` for training and serving."""
     from infra.clouds.aws import budget, identity, images, keys, network, observability, storage
-    from infra.clouds.aws import sagemaker as sagemaker_platform
 
-    chosen = {"sagemaker": sagemaker_platform}[platform]
+    chosen = importlib.import_module(f"infra.clouds.aws.{platform}")
     return Cloud(
         store_uri=storage.store_uri,
         options=_in_the_account,

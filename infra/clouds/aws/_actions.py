@@ -1,6 +1,16 @@
 """What the services' clients do, as IAM names it: for the policies of identities and of the network's entry points."""
 
-__all__ = ["MLFLOW", "PULL_IMAGE", "PUSH_IMAGE", "SERVICES", "USE_KEY", "VPC_JOBS"]
+__all__ = [
+    "MLFLOW",
+    "PULL_IMAGE",
+    "PUSH_IMAGE",
+    "SERVICES",
+    "TRACES",
+    "TRACKING_HOURS",
+    "USE_KEY",
+    "VPC_FUNCTIONS",
+    "VPC_JOBS",
+]
 
 USE_KEY = ("kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey")
 PULL_IMAGE = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
@@ -14,6 +24,13 @@ VPC_JOBS = (
     *("ec2:DeleteNetworkInterfacePermission", "ec2:DescribeNetworkInterfaces", "ec2:DescribeVpcs"),
     *("ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"),
 )
+# A function with addresses in our network; AWS demands these on every resource.
+VPC_FUNCTIONS = (
+    *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces"),
+    *("ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+)
+TRACES = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")  # of no resource
+TRACKING_HOURS = ("sagemaker:StartMlflowTrackingServer", "sagemaker:StopMlflowTrackingServer")
 MLFLOW = tuple(
     f"sagemaker-mlflow:{action}"
     for action in (
@@ -37,6 +54,7 @@ SERVICES = {
         *("sagemaker:DescribeTrainingJob", "sagemaker:DescribeEndpoint", "sagemaker:DescribeMlflowTrackingServer"),
         *("sagemaker:StartPipelineExecution", "sagemaker:DescribePipelineExecution"),
     ),
+    "batch": ("batch:SubmitJob", "batch:TagResource", "batch:DescribeJobs", "batch:ListJobs"),
     "sagemaker.runtime": ("sagemaker:InvokeEndpoint",),
     "sagemaker.experiments": MLFLOW,
 }

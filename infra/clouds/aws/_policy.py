@@ -5,7 +5,7 @@ from typing import Any
 
 import pulumi
 
-__all__ = ["Statement", "allow", "deny", "document", "trust"]
+__all__ = ["Statement", "allow", "deny", "document", "pass_role", "trust"]
 
 Statement = Mapping[str, Any]
 Texts = Sequence[pulumi.Input[str]]
@@ -33,6 +33,11 @@ def deny(
 ) -> Statement:
     """Deny `actions` on `resources`, to everybody unless `to` says whom."""
     return _statement("Deny", sid, actions, resources, to, when)
+
+
+def pass_role(role: pulumi.Input[str], service: str) -> Statement:
+    """Let a workload hand a role to a service, and to no other."""
+    return allow("Pass", ["iam:PassRole"], [role], when={"StringEquals": {"iam:PassedToService": service}})
 
 
 def trust(service: str | Sequence[str], account_id: str) -> pulumi.Output[str]:

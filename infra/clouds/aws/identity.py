@@ -1,5 +1,6 @@
 """Who may do what: one role a workload, and one for each CI system, which has no key but what it signs itself."""
 
+import importlib
 from collections.abc import Sequence
 
 import pulumi
@@ -8,21 +9,22 @@ from pulumi_aws import iam
 from infra.clouds.aws import _actions as actions
 from infra.clouds.aws._account import arn, in_every_region, settings
 from infra.clouds.aws._ci import CiTrust, trusts
-from infra.clouds.aws._names import endpoint_name, job_prefix, pipeline_name, tracking_name
+from infra.clouds.aws._names import tracking_name
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.contracts import IdentityArgs
 from infra.naming import logical, physical
 
 __all__ = ["Identity"]
 
-METRICS = "mlops"  # the namespace of our own CloudWatch metrics
 LONGEST_ROLE_NAME = 64
 SESSION_S = 3600
 # What each workload reads and writes, by prefix of the store.
 READS = {
     "training": ("runtime", "data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions"),
+    "scoring": ("bundles", "signatures", "ledger", "scoring"),
     "serving": ("bundles", "signatures", "ledger"),
     "monitoring": (
+        "runtime",
         "data",
         "bundles",
         "signatures",
@@ -38,17 +40,20 @@ READS = {
 }
 WRITES = {
     "training": ("data", "tracking", "retraining"),
+    "scoring": ("scoring",),
     "serving": ("predictions", "capture"),
     "monitoring": ("monitoring", "retraining"),
     "tracking": ("tracking",),
     "ci": ("data", "datasets", "bundles", "signatures", "ledger"),
 }
+DELETES = {"scoring": ("scoring",)}  # parts are moved to where they are published
 
 
 class Identity(pulumi.ComponentResource):
     """Roles that name their resources. `*` stands only where the service knows no resource, for single actions."""
 
     training: pulumi.Output[str]
+    scoring: pulumi.Output[str] | None
     serving: pulumi.Output[str]
     monitoring: pulumi.Output[str]
     tracking: pulumi.Output[str]
@@ -59,19 +64,25 @@ class Identity(pulumi.ComponentResource):
         super().__init__("mlops:aws:Identity", name, None, opts)
         self._args, self._name = args, name
         self._child = pulumi.ResourceOptions(parent=self)
-        runs = self._runs_in_the_network()
-        tracks = allow(
-            "Tracking", actions.MLFLOW, [self._of_sagemaker("mlflow-tracking-server", tracking_name(args.config))]
-        )
-        self.training = self._workload("training", "sagemaker", [*self._data("training"), *runs, tracks])
-        self.serving = self._workload("serving", "sagemaker", [*self._data("serving"), *runs])
-        self.monitoring = self._workload("monitoring", "sagemaker", [*self._data("monitoring"), *runs])
+        self._platform = importlib.import_module(f"infra.clouds.aws.{args.config.platform}.permissions")
+        server = arn(args.config, "sagemaker", f"mlflow-tracking-server/{tracking_name(args.config)}")
+        tracks = allow("Tracking", actions.MLFLOW, [server])
+        self.training = self._runs("training", tracks)
+        self.scoring = self._runs("scoring") if "scoring" in self._platform.SERVICES else None
+        self.serving = self._runs("serving")
+        self.monitoring = self._runs("monitoring")
         self.tracking = self._workload("tracking", "sagemaker", self._data("tracking"))
-        self.orchestrating = self._workload("orchestrating", "sagemaker", self._orchestrates())
-        self.scheduling = self._workload("scheduling", ["scheduler", "events"], self._schedules())
+        orchestrates = self._platform.orchestrates(args, self.training)
+        self.orchestrating = self._workload("orchestrating", self._platform.SERVICES["orchestrating"], orchestrates)
+        schedules = self._platform.schedules(args.config)
+        self.scheduling = self._workload("scheduling", ["scheduler", "events"], schedules)
         for ci in trusts(args.config):
             self._ci(ci, tracks)
         self.register_outputs({"training": self.training, "serving": self.serving})
+
+    def _runs(self, workload: str, *more: Statement) -> pulumi.Output[str]:
+        statements = [*self._data(workload), *self._platform.runs(self._args, workload), *more]
+        return self._workload(workload, self._platform.SERVICES[workload], statements)
 
     def _workload(
         self, workload: str, service: str | Sequence[str], statements: Sequence[Statement]
@@ -96,7 +107,9 @@ class Identity(pulumi.ComponentResource):
         store, key = self._args.store.identifier, self._args.keys.data
         prefixes = sorted({*READS[workload], *WRITES[workload]})
         below = {"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes] + prefixes}}
+        removes = [pulumi.Output.concat(store, f"/{p}/*") for p in DELETES.get(workload, ())]
         return [
+            *([allow("Remove", ["s3:DeleteObject"], removes)] if removes else []),
             allow("List", ["s3:ListBucket"], [store], when=below),
             allow("Read", ["s3:GetObject"], [pulumi.Output.concat(store, f"/{p}/*") for p in prefixes]),
             allow(
@@ -106,54 +119,6 @@ class Identity(pulumi.ComponentResource):
             ),
             allow("Encrypted", actions.USE_KEY, [key]),
         ]
-
-    def _runs_in_the_network(self) -> list[Statement]:
-        """What every container of SageMaker needs: its image, its logs, its metrics, its addresses."""
-        config = self._args.config
-        logs = arn(config, "logs", "log-group:/aws/sagemaker/*")
-        ours = {"StringEquals": {"cloudwatch:namespace": [METRICS, "/aws/sagemaker/TrainingJobs"]}}
-        return [
-            allow("Image", actions.PULL_IMAGE, [self._args.images.identifier]),
-            allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
-            allow("Logs", ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], [logs, f"{logs}:*"]),
-            allow("Metrics", ["cloudwatch:PutMetricData"], ["*"], when=ours),
-            allow("Addresses", actions.VPC_JOBS, ["*"]),
-        ]
-
-    def _orchestrates(self) -> list[Statement]:
-        """A pipeline starts training jobs of its own name, as the training role and no other."""
-        jobs = [
-            self._of_sagemaker("training-job", f"{job_prefix(self._args.config)}*"),
-            self._of_sagemaker("training-job", "pipelines-*"),  # as pipelines name them
-        ]
-        run = ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "AddTags", "ListTags")
-        return [
-            allow("Train", [f"sagemaker:{action}" for action in run], jobs),
-            self._pass(self.training, "sagemaker.amazonaws.com"),
-        ]
-
-    def _schedules(self) -> list[Statement]:
-        statements = [
-            allow(
-                "Start",
-                ["sagemaker:StartPipelineExecution"],
-                [self._of_sagemaker("pipeline", pipeline_name(self._args.config))],
-            )
-        ]
-        if self._args.config.environment.stops_off_hours:
-            endpoint = self._of_sagemaker("endpoint", endpoint_name(self._args.config))
-            configs = self._of_sagemaker("endpoint-config", f"{endpoint_name(self._args.config)}*")
-            server = self._of_sagemaker("mlflow-tracking-server", tracking_name(self._args.config))
-            servers = ["sagemaker:StartMlflowTrackingServer", "sagemaker:StopMlflowTrackingServer"]
-            statements += [
-                allow(
-                    "OfficeHours",
-                    ["sagemaker:CreateEndpoint", "sagemaker:DeleteEndpoint", "sagemaker:AddTags"],
-                    [endpoint, configs],
-                ),
-                allow("OfficeHoursTracking", servers, [server]),
-            ]
-        return statements
 
     def _ci(self, ci: CiTrust, tracks: Statement) -> None:
         """A pipeline of CI builds, trains, releases and promotes. What it may deploy is not given here: docs/aws.md."""
@@ -176,8 +141,6 @@ class Identity(pulumi.ComponentResource):
                 "Condition": claims,
             }
         )
-        run = ["sagemaker:StartPipelineExecution", "sagemaker:DescribePipelineExecution"]
-        steps = ["sagemaker:ListPipelineExecutionSteps", "sagemaker:StopPipelineExecution"]
         self._role(
             ci.name,
             trusted,
@@ -185,13 +148,7 @@ class Identity(pulumi.ComponentResource):
                 *self._data("ci"),
                 allow("Image", [*actions.PULL_IMAGE, *actions.PUSH_IMAGE], [self._args.images.identifier]),
                 allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
-                allow("Train", [*run, *steps], [self._of_sagemaker("pipeline", pipeline_name(self._args.config))]),
+                *self._platform.trains(config),
                 tracks,
             ],
         )
-
-    def _pass(self, role: pulumi.Input[str], service: str) -> Statement:
-        return allow("Pass", ["iam:PassRole"], [role], when={"StringEquals": {"iam:PassedToService": service}})
-
-    def _of_sagemaker(self, kind: str, name: str) -> str:
-        return arn(self._args.config, "sagemaker", f"{kind}/{name}")

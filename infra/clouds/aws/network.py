@@ -18,7 +18,10 @@ __all__ = ["Network"]
 HTTPS = 443
 SUBNET_BITS = 4  # a /16 has room for sixteen /20; three are used
 SERVICES = ("ecr.api", "ecr.dkr", "kms", "logs", "monitoring", "sts")
-PLATFORM_SERVICES = {"sagemaker": ("sagemaker.api", "sagemaker.runtime", "sagemaker.experiments")}
+PLATFORM_SERVICES = {
+    "sagemaker": ("sagemaker.api", "sagemaker.runtime", "sagemaker.experiments"),
+    "serverless": ("batch", "sagemaker.experiments"),
+}
 NAMED_OTHERWISE = {"sagemaker.experiments": "aws.sagemaker.{region}.experiments"}
 
 

@@ -1,5 +1,8 @@
 """Where alarms go, who touched the data, and the page to look at."""
 
+import importlib
+import json
+
 import pulumi
 from pulumi_aws import cloudtrail, cloudwatch, sns
 
@@ -76,7 +79,7 @@ class Observability(pulumi.ComponentResource):
         cloudwatch.Dashboard(
             logical(name, "dashboard"),
             dashboard_name=dashboard_name(args.config),
-            dashboard_body=_dashboard.body(args.config, settings(args.config).region),
+            dashboard_body=_dashboard.body(args.config),
             opts=self._child,
         )
         self.monitor_url = pulumi.Output.from_input(dashboard_url(args.config))
@@ -131,26 +134,13 @@ class Observability(pulumi.ComponentResource):
         )
 
     def _failures(self, name: str) -> None:
-        """Tell people of a training job that failed and of an endpoint's deployment that was rolled back."""
+        """Tell people of jobs that failed, and of deployments that were rolled back."""
+        observed = importlib.import_module(f"infra.clouds.aws.{self._args.config.platform}.observed")
         rule = cloudwatch.EventRule(
             logical(name, "failures"),
             name=physical(self._args.config.stack, "failures", maximum_length=64),
             description="Jobs and deployments of this stack that failed",
-            event_pattern=pulumi.Output.json_dumps(
-                {
-                    "source": ["aws.sagemaker"],
-                    "detail-type": [
-                        "SageMaker Training Job State Change",
-                        "SageMaker Model Building Pipeline Execution Status Change",
-                        "SageMaker Endpoint Deployment State Change",
-                    ],
-                    "$or": [
-                        {"detail": {"TrainingJobStatus": ["Failed"]}},
-                        {"detail": {"currentPipelineExecutionStatus": ["Failed"]}},
-                        {"detail": {"EndpointDeploymentStatus": ["Failed", "RollbackCompleted", "RollbackFailed"]}},
-                    ],
-                }
-            ),
+            event_pattern=json.dumps(observed.failures(self._args.config)),
             opts=self._child,
         )
         cloudwatch.EventTarget(

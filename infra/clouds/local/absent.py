@@ -48,20 +48,25 @@ class ImageRegistry(_Absent):
 class Identity(_Absent):
     """Every process is the user."""
 
+    scoring: pulumi.Output[str] | None
+
     def __init__(self, name: str, args: IdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
         self.training = self.serving = self.monitoring = self.tracking = self.nothing
         self.orchestrating = self.scheduling = self.nothing
+        self.scoring = None
 
 
 class Jobs(_Absent):
     """`mlops train` trains itself; nothing runs on a schedule."""
 
     training: pulumi.Output[str] | None
+    scoring: pulumi.Output[str] | None
+    queue: pulumi.Output[str] | None
 
     def __init__(self, name: str, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self.training = None
+        self.training = self.scoring = self.queue = None
 
 
 class Budget(_Absent):

@@ -25,12 +25,15 @@ class Jobs(pulumi.ComponentResource):
     """
 
     training: pulumi.Output[str] | None
+    scoring: pulumi.Output[str] | None
+    queue: pulumi.Output[str] | None
 
     def __init__(self, name: str, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:aws:Jobs", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
         image = args.foundation.images.image
         self.training = self._pipeline(name, image) if image else None
+        self.scoring = self.queue = None
         self.register_outputs({"training": self.training})
 
     def _pipeline(self, name: str, image: pulumi.Output[str]) -> pulumi.Output[str]:
