@@ -186,6 +186,7 @@ def _report(job: Job, trained: "Trained", data: "Prepared", run_id: str | None) 
         "run_id": run_id,
         "data": data.digests,
         "metrics": metrics,
+        "evaluation": trained.evaluation.model_dump(mode="json"),
         "gates": [gate.model_dump(mode="json") for gate in trained.gates],
     }
     click.echo(table(trained.gates))

@@ -27,13 +27,14 @@ COLUMNS = ("roc_auc", "pr_auc", "calibration_error", "brier", "expected_cost", "
     default=Path(),
     help="The checkout, with the data files.  [default: here]",
 )
+@click.option("--follow", metavar="ARN", help="Follow a training that was started on the stack's platform before.")
 @click.option("--here", is_flag=True, help="Train in this process although the stack's platform would.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def train(stack: str | None, root: Path, here: bool, as_json: bool) -> None:
+def train(stack: str | None, root: Path, follow: str | None, here: bool, as_json: bool) -> None:
     """Train, compare and evaluate the candidates; log everything to MLflow.
 
-    Where the stack's platform trains, its job is started, and this waits for it. The gates are shown, not enforced:
-    `mlops release` enforces them.
+    Where the stack's platform trains, its job is started and followed: its states and its log are shown, and it goes
+    on when this is ended. The gates are shown, not enforced: `mlops release` enforces them.
     """
     runtime = Runtime.load(stack)
     started = time.monotonic()
@@ -41,11 +42,10 @@ def train(stack: str | None, root: Path, here: bool, as_json: bool) -> None:
     def progress(line: str) -> None:
         click.echo(f"{time.monotonic() - started:5.1f} s  {line}", err=True)
 
-    if runtime.training_job and not here:
-        from ml.training.sagemaker import run_pipeline
+    if follow or (runtime.training_job and not here):
+        from ml.training.managed import train_on_the_platform
 
-        done = run_pipeline(load_problem(), runtime, root.resolve(), progress)
-        click.echo(json.dumps(done, indent=2) if as_json else f"Next      mlops release --stack {runtime.stack}")
+        train_on_the_platform(runtime, root.resolve(), progress, follow, as_json=as_json)
         return
     progress("Loading the training libraries")
     from ml.training.train import train as run_training  # seconds of imports: not before the stack is known

@@ -4,9 +4,9 @@ import os
 import socket
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 # Set before mlflow is imported: by default it reports its use to its makers, prints to standard output, and draws a
@@ -15,6 +15,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
@@ -40,7 +41,11 @@ class Tracking:
 
     def __init__(self, uri: str, name: str) -> None:
         self.uri = uri.rstrip("/")
-        _require_listening(self.uri)
+        if _is_arn(self.uri):
+            _connect_to_sagemaker(self.uri)
+        else:
+            _require_listening(self.uri)
+        _leave_others_alone()
         self._client = MlflowClient(tracking_uri=self.uri)
         try:
             self.experiment_id = self._experiment(name)
@@ -99,7 +104,9 @@ class Tracking:
         self._client.set_tag(run_id, name, value)
 
     def url(self, run_id: str) -> str:
-        """Where a person sees the run."""
+        """Where a person sees the run; what has only an ARN has no page that a link could open."""
+        if _is_arn(self.uri):
+            return f"{run_id}, of {self.uri}"
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def _experiment(self, name: str) -> str:
@@ -114,6 +121,34 @@ class Tracking:
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return found.experiment_id
+
+
+def _is_arn(uri: str) -> bool:
+    return uri.startswith("arn:")
+
+
+def _connect_to_sagemaker(arn: str) -> None:
+    """Have the requests signed: the plugin of SageMaker's MLflow goes by the tracking URI of the whole process."""
+    try:
+        import boto3
+        import sagemaker_mlflow  # noqa: F401 # pyright: ignore[reportUnusedImport] # found by its entry points
+    except ImportError as error:
+        raise TrackingUnreachable(
+            f"{arn} is SageMaker's MLflow, which is asked through its plugin: install this project with its extra "
+            "`sagemaker`."
+        ) from error
+    if boto3.Session().get_credentials() is None:
+        raise TrackingUnreachable(f"{arn} answers signed requests alone, and there are no AWS credentials here.")
+    mlflow.set_tracking_uri(arn)
+
+
+def _leave_others_alone() -> None:
+    """Keep that plugin, where it is installed, from any other server: MLflow would warn at each request."""
+    with suppress(ImportError):
+        from sagemaker_mlflow import mlflow_sagemaker_request_header_provider as plugin
+
+        provider: Any = plugin.MlflowSageMakerRequestHeaderProvider
+        provider.in_context = lambda _: _is_arn(mlflow.get_tracking_uri())  # pyright: ignore[reportUnknownLambdaType]
 
 
 def _require_listening(uri: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,17 @@ START_S = 90.0
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server on a free port, with a database and artifacts of its own."""
     folder = tmp_path_factory.mktemp("mlflow")
+    with mlflow_server(folder, ["--artifacts-destination", f"{folder}/artifacts"]) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def mlflow_server(folder: Path, artifacts: list[str]) -> Iterator[str]:
+    """An MLflow server whose artifacts are where its options `artifacts` say; its URL."""
+    folder.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", *artifacts]
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *places]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("wb") as log:

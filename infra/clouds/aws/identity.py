@@ -36,10 +36,13 @@ READS = {
         "retraining",
     ),
     "tracking": ("tracking",),
-    "ci": ("data", "datasets", "bundles", "signatures", "ledger", "tracking", "monitoring", "predictions", "labels"),
+    "ci": (
+        *("data", "datasets", "training", "tracking", "bundles", "signatures", "ledger"),
+        *("monitoring", "predictions", "labels"),
+    ),
 }
 WRITES = {
-    "training": ("data", "tracking", "retraining"),
+    "training": ("data", "tracking", "training", "retraining"),  # a job of SageMaker leaves its output as this role
     "scoring": ("scoring",),
     "serving": ("predictions", "capture"),
     "monitoring": ("monitoring", "retraining"),

@@ -39,6 +39,8 @@ def orchestrates(args: IdentityArgs, training: pulumi.Output[str]) -> Sequence[S
     run = ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "AddTags", "ListTags")
     return [
         allow("Train", [f"sagemaker:{action}" for action in run], jobs),
+        # Whoever starts a job whose disk is encrypted with our key lets SageMaker use the key for that disk.
+        allow("Disks", ["kms:CreateGrant"], [args.keys.data], when={"Bool": {"kms:GrantIsForAWSResource": "true"}}),
         pass_role(training, "sagemaker.amazonaws.com"),
     ]
 
@@ -61,9 +63,16 @@ def schedules(config: StackConfig) -> Sequence[Statement]:
 
 def trains(config: StackConfig) -> Sequence[Statement]:
     """Start a training from outside, look at it and stop it."""
-    run = ["sagemaker:StartPipelineExecution", "sagemaker:DescribePipelineExecution"]
-    steps = ["sagemaker:ListPipelineExecutionSteps", "sagemaker:StopPipelineExecution"]
-    return [allow("Train", [*run, *steps], [_thing(config, "pipeline", pipeline_name(config))])]
+    pipeline = _thing(config, "pipeline", pipeline_name(config))
+    looks = ["sagemaker:DescribePipelineExecution", "sagemaker:ListPipelineExecutionSteps"]
+    jobs = _thing(config, "training-job", "pipelines-*")
+    log = arn(config, "logs", "log-group:/aws/sagemaker/TrainingJobs")
+    return [
+        allow("Train", ["sagemaker:StartPipelineExecution"], [pipeline]),
+        allow("Follow", [*looks, "sagemaker:StopPipelineExecution"], [f"{pipeline}/execution/*"]),
+        allow("FollowJob", ["sagemaker:DescribeTrainingJob"], [jobs]),
+        allow("FollowLog", ["logs:DescribeLogStreams", "logs:GetLogEvents"], [f"{log}:*"]),
+    ]
 
 
 def _thing(config: StackConfig, kind: str, name: str) -> str:

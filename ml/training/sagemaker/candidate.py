@@ -1,0 +1,68 @@
+"""What a training job of SageMaker left: the candidate in the store, and how good it is."""
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from ml.errors import MlopsError
+from ml.release.manifest import Gate
+from ml.store import Store
+from ml.training.evaluation import Evaluation
+
+__all__ = ["Candidate", "candidate_of"]
+
+REPORT: Final = "training.json"  # as ml.container.sagemaker leaves it in output/data
+OUTPUT: Final = "output.tar.gz"  # what SageMaker makes of a job's output/data
+MODEL: Final = "model.tar.gz"
+LARGEST_REPORT_BYTES: Final = 16 * 1024 * 1024
+
+
+class _Report(BaseModel):
+    run_id: str | None
+    evaluation: Evaluation
+    gates: tuple[Gate, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained candidate: `model_uri` is its folder as an archive, `run_id` the MLflow run that is released."""
+
+    job: str
+    model_uri: str
+    run_id: str | None
+    evaluation: Evaluation
+    gates: tuple[Gate, ...]
+
+
+def candidate_of(job: dict[str, Any]) -> Candidate:
+    """The candidate of a finished job, as DescribeTrainingJob describes it; MlopsError when it left none."""
+    name = job["TrainingJobName"]
+    store = Store(f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output")
+    try:
+        report = _Report.model_validate(json.loads(_report_in(store.read(OUTPUT))))
+    except (OSError, tarfile.TarError, ValueError, ValidationError) as error:
+        raise MlopsError(
+            f"The job {name} has ended well, but {store.url(OUTPUT)} holds no report of its candidate: {error} "
+            "Was the image built from another version of this project?"
+        ) from error
+    if not store.exists(MODEL):
+        raise MlopsError(f"The job {name} has ended well, but left no model: {store.url(MODEL)} isn't there.")
+    return Candidate(name, store.url(MODEL), report.run_id, report.evaluation, report.gates)
+
+
+def _report_in(archive: bytes) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        for member in tar:
+            if not member.isfile() or PurePosixPath(member.name).name != REPORT:
+                continue
+            file = tar.extractfile(member)
+            content = file.read(LARGEST_REPORT_BYTES + 1) if file else b""
+            if len(content) > LARGEST_REPORT_BYTES:
+                raise ValueError(f"{REPORT} has more than {LARGEST_REPORT_BYTES:,} bytes.")
+            return content
+    raise ValueError(f"there is no {REPORT} in it.")
