@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ml.arrow import in_memory
 from ml.problem import Problem
 from ml.store import Store
 
@@ -51,7 +52,7 @@ def read_log(
     """The rows logged from `since` up to, not including, `until`, in order of time; empty when there are none."""
     schema = log_schema(problem)
     wanted = list(dict.fromkeys([*(columns or schema.names), "at"]))
-    tables = [pq.read_table(store.open(key), columns=wanted) for key in _keys(store, since, until)]
+    tables = [pq.read_table(in_memory(store.read(key)), columns=wanted) for key in _keys(store, since, until)]
     empty = pa.schema([schema.field(name) for name in wanted]).empty_table()
     table = pa.concat_tables([empty, *tables]).sort_by("at")
     kind = schema.field("at").type

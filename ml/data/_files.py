@@ -1,6 +1,5 @@
 """The bytes of a parquet or CSV file as a table; everything that can be wrong with them is a finding."""
 
-import io
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from ml.arrow import in_memory
 from ml.data.findings import DataRefused, Finding, show
 from ml.errors import InputRefused
 
@@ -55,7 +55,7 @@ def parse(content: bytes, source: str) -> pd.DataFrame:
 
 
 def _parquet(content: bytes, source: str) -> pd.DataFrame:
-    file = pq.ParquetFile(io.BytesIO(content))
+    file = pq.ParquetFile(in_memory(content))
     cells = file.metadata.num_rows * file.metadata.num_columns
     if cells > MOST_CELLS:
         raise _refused(source, "too-large", cells, f"{cells:,} values, more than the {MOST_CELLS:,} that are read")
@@ -71,7 +71,7 @@ def _csv(content: bytes, source: str) -> pd.DataFrame:
         return "skip"
 
     table = csv.read_csv(
-        io.BytesIO(content),
+        in_memory(content),
         parse_options=csv.ParseOptions(invalid_row_handler=collect),
         convert_options=csv.ConvertOptions(strings_can_be_null=True),
     )

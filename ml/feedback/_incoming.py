@@ -1,7 +1,6 @@
 """Labels as they come in, from a file or a request: columns of text and time, nothing judged yet."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 from pyarrow import ArrowException
 
+from ml.arrow import in_memory
 from ml.errors import InputRefused
 
 __all__ = ["TIME", "Incoming", "from_file", "from_request"]
@@ -71,7 +71,7 @@ def from_request(body: bytes) -> Incoming:
 
 
 def _parquet(content: bytes, file: Path) -> pl.DataFrame:
-    claimed = pq.ParquetFile(io.BytesIO(content)).metadata
+    claimed = pq.ParquetFile(in_memory(content)).metadata
     if claimed.num_rows > MAXIMUM_ROWS:  # refused before memory is asked for
         raise InputRefused(f"{file}: {claimed.num_rows:,} rows; give at most {MAXIMUM_ROWS:,} at a time.")
     return pl.read_parquet(content)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from ml.arrow import in_memory
 from ml.errors import InputRefused
 from ml.feedback._tables import parquet
 from ml.feedback.labels import CLOCK_SKEW, LABELS, REVIEW, SCHEMA, live_predictions, read_labels
@@ -120,8 +121,8 @@ class ReviewQueue:
     def row(self, case: Case) -> dict[str, Any]:
         """The prediction as it was logged; CaseTaken, and the case is gone, when the log no longer has it."""
         for key in self._store.list(partition(case.at.date(), case.release)):
-            with self._store.open(key) as file:
-                rows = pq.read_table(file, filters=pc.field("prediction_id") == case.prediction_id).to_pylist()
+            file = in_memory(self._store.read(key))
+            rows = pq.read_table(file, filters=pc.field("prediction_id") == case.prediction_id).to_pylist()
             for row in rows:
                 if row["role"] != "shadow":
                     return row

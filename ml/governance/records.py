@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.arrow import in_memory
 from ml.errors import MlopsError
 from ml.feedback.labels import FILES, LABELS, REJECTED
 from ml.feedback.queue import CASES, DECISIONS
@@ -156,8 +157,7 @@ def _tables(store: Store, area: Area, columns: list[str] | None = None) -> Itera
 
 def _table(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
     try:
-        with store.open(key) as file:
-            return pq.ParquetFile(file).read(columns=columns)
+        return pq.ParquetFile(in_memory(store.read(key))).read(columns=columns)
     except pa.ArrowException as error:
         raise _unreadable(store, key, "parquet", error) from error
 

@@ -1,6 +1,5 @@
 """What the monitor looks at: the logged predictions of a window, those whose label is known, and the reference."""
 
-import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from ml.arrow import in_memory
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback.labels import joined
 from ml.monitoring.report import Window
@@ -89,7 +89,7 @@ def read_reference(store: Store, problem: Problem, release: str) -> Reference:
     data = store.read(f"{key_of(release)}/{REFERENCE_FILE}")
     if sha256(data) != manifest.files.get(REFERENCE_FILE):
         raise ReleaseRefused(f"The {REFERENCE_FILE} of the release {release} in {store.uri} was altered. Restore it.")
-    rows = pl.DataFrame(pq.read_table(io.BytesIO(data)))
+    rows = pl.DataFrame(pq.read_table(in_memory(data)))
     known = [name for name in problem.feature_names if name in rows.columns]
     matrix = rows.select(known).to_numpy().astype(np.float64)
     kept = pl.DataFrame({name: pl.from_arrow(a) for name, a in Minimiser(problem).columns(known, matrix).items()})

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
+from ml.arrow import in_memory
 from ml.errors import MlopsError
 from ml.predictions import PREFIX, partition
 from ml.problem import Problem, ShadowGate
@@ -119,8 +120,8 @@ def _logged(store: Store, problem: Problem, release: str, gate: ShadowGate) -> p
     tables: list[pa.Table] = []
     wanted = gate.maximum_rows
     for key in _log_keys(store, release):
-        with store.open(key) as file:
-            part = pq.read_table(file, columns=[*columns, "role"], filters=pc.field("role") == CHAMPION)
+        file = in_memory(store.read(key))
+        part = pq.read_table(file, columns=[*columns, "role"], filters=pc.field("role") == CHAMPION)
         tables.append(part.select(columns).slice(max(0, part.num_rows - wanted)))
         wanted -= tables[-1].num_rows
         if wanted <= 0:

@@ -1,7 +1,6 @@
 """CSV files as a source: parts are stretches of whole lines, so a large file is resumed in the middle."""
 
 import csv
-import io
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, Literal, Protocol, cast
 
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from ml.arrow import in_memory
 from ml.errors import InputRefused
 from ml.scoring.files import DataFile, Files, Format, place
 from ml.scoring.rows import Array, RowReader, constant, identifier_type
@@ -120,7 +120,7 @@ class CsvSource:
         broken: list[tuple[int, str]] = []
         try:
             table = pacsv.read_csv(
-                io.BytesIO(content),
+                in_memory(content),
                 # One thread, or a broken line doesn't know its number.
                 pacsv.ReadOptions(use_threads=False, column_names=header, block_size=max(len(content), 1)),
                 pacsv.ParseOptions(invalid_row_handler=_collector(broken)),

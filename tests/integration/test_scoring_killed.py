@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,14 @@ def test_a_kill_at_every_step_loses_and_doubles_nothing(tmp_path: Path, job: Job
 def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, job: Job, peace: dict[str, bytes]) -> None:
     """Two workers with a share each, killed again and again."""
     moments = random.Random(20261124)  # noqa: S311 # no secret
+    started = time.monotonic()
+    run(again(job, tmp_path / "undisturbed"))
+    longest = (time.monotonic() - started) / 8  # both shares can't be done after two such moments
     output, killed = tmp_path / "out", 0
     while killed < 40 and not output.exists():
         shares = [Job(**{**vars(again(job, output)), "share": Share(index, 2)}) for index in (1, 2)]
         workers = [start(run, share) for share in shares]
-        workers[killed % 2].join(moments.uniform(0.0, 0.25))
+        workers[killed % 2].join(moments.uniform(0.0, longest))
         for worker in workers:
             worker.kill()
             worker.join()
