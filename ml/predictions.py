@@ -1,6 +1,6 @@
 """The prediction log: where it is in the store, and what a row of it holds. The server writes it, the loop reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -11,20 +11,25 @@ from ml.arrow import in_memory
 from ml.problem import Problem
 from ml.store import Store
 
-__all__ = ["PREFIX", "log_schema", "partition", "read_log"]
+__all__ = ["PREFIX", "log_schema", "partition", "read_log", "schema_of"]
 
 PREFIX = "predictions"
 
 
 def log_schema(problem: Problem) -> pa.Schema:
-    """The columns of the log.
+    """The columns of a problem's log."""
+    return schema_of(problem.feature_names)
+
+
+def schema_of(names: Sequence[str]) -> pa.Schema:
+    """The columns of a log with these features.
 
     `prediction_id` is the request's id, with `-<row>` behind it in a request of many rows. `subject` is a keyed
     pseudonym, null when the caller named nobody. `reasons` is JSON, a list of {"feature": …, "contribution": …}, null
     when no explanation was asked for.
     `role` is champion, challenger (canary) or shadow; only a shadow's answer was never given to anybody.
     """
-    features = [(feature.name, pa.int32()) for feature in problem.features]
+    features = [(name, pa.int32()) for name in names]
     return pa.schema(
         [
             ("prediction_id", pa.string()),

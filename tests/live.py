@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ml.predictions import log_schema, partition
 from ml.problem import Categorical, Problem
+from ml.serving.spool import MISSING, Frame
 from ml.store import Store
 
 RELEASE = f"sha256:{'a' * 64}"
@@ -61,6 +62,23 @@ def log_rows(
         row.setdefault("decision", int(row["score"] >= row["threshold"]))
         rows.append(row)
     return rows
+
+
+def frame_of(problem: Problem, row: dict[str, Any]) -> Frame:
+    """One row of `log_rows` as a server spools it."""
+    values = [MISSING if row[name] is None else row[name] for name in problem.feature_names]
+    return Frame(
+        row["release"],
+        row["role"],
+        row["threshold"],
+        [row["prediction_id"]],
+        np.array([round(row["at"].timestamp() * 1e6)], "<i8").tobytes(),
+        np.array(values, "<i4").tobytes(),
+        np.array([row["score"]], "<f8").tobytes(),
+        np.array([row["decision"]], "i1").tobytes(),
+        [row["subject"]],
+        [row["reasons"]],
+    )
 
 
 def write_log(store: Store, problem: Problem, rows: list[dict[str, Any]]) -> list[str]:

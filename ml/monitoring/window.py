@@ -18,6 +18,7 @@ from ml.release._canonical import sha256
 from ml.release.bundle import key_of, read_manifest
 from ml.release.manifest import Manifest
 from ml.serving.minimise import Minimiser
+from ml.serving.spool import MISSING
 from ml.store import Store
 
 __all__ = ["Live", "Reference", "read_live", "read_reference", "window_of"]
@@ -92,6 +93,7 @@ def read_reference(store: Store, problem: Problem, release: str) -> Reference:
     rows = pl.DataFrame(pq.read_table(in_memory(data)))
     known = [name for name in problem.feature_names if name in rows.columns]
     matrix = rows.select(known).to_numpy().astype(np.float64)
-    kept = pl.DataFrame({name: pl.from_arrow(a) for name, a in Minimiser(problem).columns(known, matrix).items()})
+    kept = pl.DataFrame(Minimiser(problem).kept(known, matrix), schema=problem.feature_names, orient="row")
+    kept = kept.with_columns(pl.all().replace(MISSING, None))
     omitted = tuple(name for name in kept.columns if kept[name].null_count() == len(kept) > 0)
     return Reference(release, manifest, kept.drop(omitted).with_columns(rows[SCORE]), omitted)

@@ -1,34 +1,38 @@
 """The prediction log's writer: takes rows from requests without making them wait, and brings them to the store.
 
-Two threads: one writes what was queued to a spool every `flush_interval_s`, the other brings full spools to the store,
-so that a slow store delays neither requests nor the spool.
+Two threads: one writes what was queued to a spool, at the latest after `flush_interval_s`, in portions so small that no
+request waits long for the interpreter; the other has full spools brought to the store, by a process of its own, so that
+a slow store delays neither requests nor the spool.
 """
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from ml.errors import MlopsError
-from ml.predictions import log_schema
 from ml.problem import Problem
-from ml.serving.lean import keep_pandas_out
+from ml.serving.log_store import Done, store_by_process, store_here
 from ml.serving.metrics import ServerMetrics
 from ml.serving.minimise import Minimiser
-from ml.serving.spool import Segment, segments, store_segment
+from ml.serving.spool import Frame, Segment, segments
 from ml.store import Store
 from ml.subjects import Pseudonyms
 
-__all__ = ["LogSettings", "Logged", "PredictionLog", "Role"]
+__all__ = ["LogSettings", "Logged", "PredictionLog", "Role", "prediction_ids"]
 
 CLOSE_S: Final = 30.0
+PORTION: Final = 128  # what was logged that is written at once: some 0.3 ms
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
 
 Role = Literal["champion", "challenger", "shadow"]
 
@@ -44,15 +48,16 @@ class LogSettings:
     rotate_interval_s: float = 60.0
     rotate_rows: int = 100_000
     queue_rows: int = 200_000
+    flush_rows: int = 2_000  # wait to be written at once, however early
 
 
 class Logged(msgspec.Struct, frozen=True, gc=False):
-    """The predictions of one request: `matrix` is (rows, columns), `scores` and `decisions` (rows,).
+    """Predictions of one model: `matrix` is (rows, columns); the ids, scores and decisions are (rows,).
 
     `subjects` are names as the caller gave them; they are replaced before anything is written.
     """
 
-    request_id: str
+    prediction_ids: Sequence[str]
     release: str
     role: Role
     columns: tuple[str, ...]
@@ -60,9 +65,14 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
     scores: np.ndarray
     decisions: np.ndarray
     threshold: float
-    subjects: list[str | None] | None = None
-    reasons: list[str] | None = None
+    subjects: Sequence[str | None] | None = None
+    reasons: Sequence[str | None] | None = None
     at: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
+
+
+def prediction_ids(request_id: str, rows: int) -> list[str]:
+    """What the rows of a request are called in the log."""
+    return [request_id] if rows == 1 else [f"{request_id}-{row}" for row in range(rows)]
 
 
 class PredictionLog:
@@ -72,15 +82,14 @@ class PredictionLog:
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        self._schema = log_schema(problem)
         self._minimiser = Minimiser(problem)
         self._lock = threading.Lock()
         self._queue: deque[Logged] = deque()
         self._queued_rows = 0
-        self._taken: list[Logged] = []
         self._segment: Segment | None = None
         self._pseudonyms: Pseudonyms | None = None
         self._closing = threading.Event()
+        self._full = threading.Event()
         self._rotated = threading.Event()
         self._threads = [
             threading.Thread(target=self._write_spool, name="log-spool", daemon=True),
@@ -88,7 +97,7 @@ class PredictionLog:
         ]
 
     def put(self, logged: Logged) -> None:
-        """Queue the predictions of a request; when the queue is full they are dropped, and counted."""
+        """Queue predictions; when the queue is full they are dropped, and counted."""
         rows = len(logged.scores)
         with self._lock:
             is_full = self._queued_rows + rows > self._settings.queue_rows
@@ -97,10 +106,11 @@ class PredictionLog:
                 self._queued_rows += rows
         if is_full:
             self._metrics.observe_logged("dropped", rows)
+        elif self._queued_rows >= self._settings.flush_rows:
+            self._full.set()
 
     def start(self) -> None:
         """Begin to write; spools that an earlier process left are brought to the store first."""
-        keep_pandas_out()
         self._metrics.watch_log_queue(lambda: self._queued_rows)
         for thread in self._threads:
             thread.start()
@@ -109,19 +119,23 @@ class PredictionLog:
         """Bring what is queued to the store now, where nothing was started: for a process that may be frozen."""
         self._flush()
         self._rotate()
-        self._store_segments()
+        store_here(self._store, self._settings.spool, self._tell)
 
     def close(self) -> None:
         """Write what is queued and bring it to the store; what the store doesn't take waits in the spool."""
         self._closing.set()
+        self._full.set()
         self._rotated.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(CLOSE_S)
 
     def _write_spool(self) -> None:
-        while not self._closing.wait(self._settings.flush_interval_s):
-            self._flush()
+        while not self._closing.is_set():
+            self._full.wait(self._settings.flush_interval_s)
+            self._full.clear()
+            if not self._flush():
+                self._closing.wait(self._settings.flush_interval_s)
         self._flush()
         self._rotate()
 
@@ -131,35 +145,51 @@ class PredictionLog:
             self._rotated.wait(self._settings.rotate_interval_s)
             self._rotated.clear()
         self._threads[0].join(CLOSE_S)
-        self._store_segments()
+        self._store_segments(is_urgent=True)
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Write what is queued; whether that went well."""
         try:
-            self._take()
-            for batch in self._batches():
-                self._append(batch)
-            self._taken.clear()
+            for _ in range(0, len(self._queue), PORTION):
+                portion = list(islice(self._queue, PORTION))
+                for frame in self._frames(portion):
+                    self._append(frame)
+                self._forget(portion)
         except (MlopsError, OSError) as error:  # the key of the pseudonyms: these rows wait for it
             log.error("The prediction log can't be written: %s", error)
+            return False
+        finally:
+            self._end_portions()
+        return True
+
+    def _end_portions(self) -> None:
         segment, settings = self._segment, self._settings
-        if segment and (segment.rows >= settings.rotate_rows or segment.age_s >= settings.rotate_interval_s):
+        if segment is None:
+            return
+        try:
+            segment.sync()
+        except OSError as error:
+            log.error("%d predictions may not outlive this machine: %s", segment.rows, error)
+            self._rotate()
+        if segment.rows >= settings.rotate_rows or segment.age_s >= settings.rotate_interval_s:
             self._rotate()
 
-    def _take(self) -> None:
-        """Move what is queued to `_taken`, unless that still waits: both together stay within the bound."""
+    def _forget(self, written: list[Logged]) -> None:
         with self._lock:
-            if not self._taken:
-                self._taken, self._queue, self._queued_rows = list(self._queue), deque(), 0
+            for logged in written:
+                self._queue.popleft()
+                self._queued_rows -= len(logged.scores)
 
-    def _append(self, batch: pa.RecordBatch) -> None:
+    def _append(self, frame: Frame) -> None:
+        rows = len(frame.prediction_ids)
         try:
             if self._segment is None:
-                self._segment = Segment(self._settings.spool, self._schema)
-            self._segment.append(batch)
-            self._metrics.observe_logged("spooled", batch.num_rows)
-        except OSError as error:  # a full disk: what stands behind a torn batch would not be read
-            log.error("%d predictions are not logged: %s", batch.num_rows, error)
-            self._metrics.observe_logged("dropped", batch.num_rows)
+                self._segment = Segment(self._settings.spool, self._minimiser.names)
+            self._segment.append(frame)
+            self._metrics.observe_logged("spooled", rows)
+        except OSError as error:  # a full disk: what stands behind a torn frame would not be read
+            log.error("%d predictions are not logged: %s", rows, error)
+            self._metrics.observe_logged("dropped", rows)
             self._rotate()
 
     def _rotate(self) -> None:
@@ -168,45 +198,48 @@ class PredictionLog:
             self._segment = None
             self._rotated.set()
 
-    def _store_segments(self) -> None:
-        for file in segments(self._settings.spool):
+    def _store_segments(self, *, is_urgent: bool = False) -> None:
+        if segments(self._settings.spool):
             try:
-                self._metrics.observe_logged("stored", store_segment(self._store, file))
-            except Exception as error:  # the store is away, or one spool is spoilt: the others and later ones go on
-                log.error("The prediction log's spool %s is not in the store yet: %s", file, error)
+                store_by_process(self._store, self._settings.spool, self._tell, is_urgent=is_urgent)
+            except OSError as error:  # no memory for a process: they wait
+                log.error("The prediction log's spools are not in the store yet: %s", error)
 
-    def _batches(self) -> list[pa.RecordBatch]:
-        groups: dict[tuple[str, ...], list[Logged]] = {}
-        for logged in self._taken:
-            groups.setdefault(logged.columns, []).append(logged)
-        return [self._batch(columns, group) for columns, group in groups.items()]
+    def _tell(self, done: Done) -> None:
+        if done.error is not None:
+            log.error("The prediction log's spool %s is not in the store yet: %s", done.file, done.error)
+        elif done.rows:
+            self._metrics.observe_logged("stored", done.rows)
 
-    def _batch(self, columns: tuple[str, ...], group: list[Logged]) -> pa.RecordBatch:
-        """Rows of releases with the same columns, as `ml.predictions.log_schema` has them."""
-        matrix = np.concatenate([logged.matrix for logged in group])
+    def _frames(self, portion: list[Logged]) -> list[Frame]:
+        groups: dict[tuple[object, ...], list[Logged]] = {}
+        for logged in portion:
+            groups.setdefault((logged.release, logged.role, logged.threshold, logged.columns), []).append(logged)
+        return [self._frame(group) for group in groups.values()]
+
+    def _frame(self, group: list[Logged]) -> Frame:
+        """Rows of one release in one role."""
+        first = group[0]
         counts = [len(logged.scores) for logged in group]
-        return pa.RecordBatch.from_pydict(
-            {
-                "prediction_id": [name for logged in group for name in _prediction_ids(logged)],
-                "subject": self._subjects(group),
-                "at": _repeated([logged.at for logged in group], counts),
-                "release": _repeated([logged.release for logged in group], counts),
-                "role": _repeated([logged.role for logged in group], counts),
-                **self._minimiser.columns(columns, matrix),
-                "score": np.concatenate([logged.scores for logged in group]),
-                "decision": np.concatenate([logged.decisions for logged in group]),
-                "threshold": _repeated([logged.threshold for logged in group], counts),
-                "reasons": [text for logged in group for text in logged.reasons or [None] * len(logged.scores)],
-            },
-            self._schema,
+        at = np.repeat([(logged.at - EPOCH) // MICROSECOND for logged in group], counts)
+        return Frame(
+            first.release,
+            first.role,
+            first.threshold,
+            [name for logged in group for name in logged.prediction_ids],
+            at.astype("<i8").tobytes(),
+            self._minimiser.kept(first.columns, np.concatenate([logged.matrix for logged in group]))
+            .astype("<i4", copy=False)
+            .tobytes(),
+            np.concatenate([logged.scores for logged in group]).astype("<f8", copy=False).tobytes(),
+            np.concatenate([logged.decisions for logged in group]).astype("i1").tobytes(),
+            self._subjects(group),
+            _listed([logged.reasons for logged in group], counts),
         )
 
-    def _subjects(self, group: list[Logged]) -> list[str | None]:
-        return [
-            self._pseudonym(name) if name is not None else None
-            for logged in group
-            for name in logged.subjects or [None] * len(logged.scores)
-        ]
+    def _subjects(self, group: list[Logged]) -> list[str | None] | None:
+        names = _listed([logged.subjects for logged in group], [len(logged.scores) for logged in group])
+        return names and [self._pseudonym(name) if name is not None else None for name in names]
 
     def _pseudonym(self, name: str) -> str:
         if self._pseudonyms is None:
@@ -214,10 +247,8 @@ class PredictionLog:
         return self._pseudonyms.of(name)
 
 
-def _prediction_ids(logged: Logged) -> list[str]:
-    rows = len(logged.scores)
-    return [logged.request_id] if rows == 1 else [f"{logged.request_id}-{row}" for row in range(rows)]
-
-
-def _repeated(values: list[Any], counts: list[int]) -> list[Any]:
-    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+def _listed(parts: list[Sequence[str | None] | None], counts: list[int]) -> list[str | None] | None:
+    """One list of all rows, None where nobody gave any."""
+    if not any(parts):
+        return None
+    return [item for part, count in zip(parts, counts, strict=True) for item in part or repeat(None, count)]

@@ -1,22 +1,21 @@
 """What of a row is kept: sensitive features are logged as the problem definition says, before anything is written."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from ml.problem import Categorical, Problem
+from ml.serving.spool import MISSING
 
 __all__ = ["Minimiser"]
 
 
 class Minimiser:
-    """Turns a release's matrix into the log's feature columns."""
+    """Turns a release's matrix into the log's features."""
 
     def __init__(self, problem: Problem) -> None:
         self._rules = {name: sensitive.logged for name, sensitive in problem.prediction_log.sensitive.items()}
-        self._names = problem.feature_names
+        self.names = problem.feature_names
         lowest = {f.name: 0 if isinstance(f, Categorical) else f.minimum for f in problem.features}
         self._bounds = {
             attribute.column: np.array([lowest[attribute.column], *attribute.bands])
@@ -24,22 +23,26 @@ class Minimiser:
             if attribute.bands
         }
 
-    def columns(self, names: Sequence[str], matrix: np.ndarray) -> dict[str, "pa.Array[Any]"]:
-        """Every feature of the problem from `matrix` (rows, names); null where it is omitted or the release has none.
+    def kept(self, names: Sequence[str], matrix: np.ndarray) -> np.ndarray:
+        """Every feature of the problem, int32 (rows, `self.names`), from `matrix` (rows, names).
 
-        A banded value is the lower bound of its band.
+        MISSING where it is omitted or the release has none; a banded value is the lower bound of its band.
         """
         places = {name: place for place, name in enumerate(names)}
-        nothing = pa.nulls(len(matrix), pa.int32())
-        return {name: self._kept(name, matrix[:, places[name]]) if name in places else nothing for name in self._names}
+        order = [places.get(name, -1) for name in self.names]
+        if matrix.dtype == np.int64:
+            found = matrix.take(order, axis=1).astype(np.int32)
+        else:
+            found = np.where(np.isnan(matrix), MISSING, matrix).take(order, axis=1).astype(np.int32)
+        for column, (name, place) in enumerate(zip(self.names, order, strict=True)):
+            rule = self._rules.get(name, "exact")
+            if rule == "omitted" or place < 0:
+                found[:, column] = MISSING
+            elif rule == "banded":
+                found[:, column] = self._banded(name, found[:, column])
+        return found
 
-    def _kept(self, name: str, values: np.ndarray) -> "pa.Array[Any]":
-        rule = self._rules.get(name, "exact")
-        if rule == "omitted":
-            return pa.nulls(len(values), pa.int32())
-        missing = np.isnan(values)
-        numbers = np.where(missing, 0, values).astype(np.int64)
-        if rule == "banded":
-            bounds = self._bounds[name]
-            numbers = bounds[np.searchsorted(bounds, numbers, side="right") - 1]
-        return pa.array(numbers, pa.int32(), mask=missing)
+    def _banded(self, name: str, values: np.ndarray) -> np.ndarray:
+        bounds = self._bounds[name]
+        lower = bounds[np.searchsorted(bounds, np.where(values == MISSING, bounds[0], values), side="right") - 1]
+        return np.where(values == MISSING, MISSING, lower)

@@ -11,7 +11,7 @@ from ml.serving.call import Call
 from ml.serving.explain import Explained
 from ml.serving.host import Challenger, ModelHost, Serving
 from ml.serving.http import Response
-from ml.serving.log import Logged, PredictionLog, Role
+from ml.serving.log import Logged, PredictionLog, Role, prediction_ids
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import Scored, ServedModel
 from ml.serving.schema import RequestRefused
@@ -128,7 +128,7 @@ class Predictor:
     ) -> None:
         self._log.put(
             Logged(
-                request_id=request_id,
+                prediction_ids=prediction_ids(request_id, len(scored.scores)),
                 release=model.release,
                 role=role,
                 columns=model.columns,

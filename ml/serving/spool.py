@@ -1,64 +1,90 @@
-"""Logged rows on their way to the store: append-only files that outlive their process, then parquet.
+"""Logged rows on their way to the store: append-only files that outlive their process.
 
-A segment is one Arrow stream, locked for as long as its process writes it. A process that is killed leaves a segment
-that nobody locks, perhaps with a torn end: everything before the tear counts. A segment is turned into parquet as a
-whole, under its own name, and removed when that is in the store: being killed between the two and doing it again
-writes the same objects.
+A segment is a row of frames, each with its length and checksum before it, locked for as long as its process writes it.
+The first names the features, the others hold rows. A process that is killed leaves a segment that nobody locks, perhaps
+with a torn end: everything before the tear counts. `ml.serving.log_store` makes parquet of it; what is needed for that
+is not imported here, because it would cost a server 60 MB and stalls.
 """
 
 import fcntl
-import io
 import logging
 import os
 import time
 import uuid
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from struct import Struct
+from typing import IO, Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import msgspec
 
-from ml.erasures import store_rows
-from ml.predictions import partition
-from ml.store import Store
+__all__ = ["MISSING", "Frame", "Segment", "read_frames", "segments"]
 
-__all__ = ["Segment", "read_segment", "segments", "store_segment"]
-
-SUFFIX: Final = ".arrows"
+SUFFIX: Final = ".spool"
+MISSING: Final = -(2**31)  # stands for no value among a frame's features
+HEAD: Final = Struct("<II")
 
 log = logging.getLogger(__name__)
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Rows of one release in one role, column by column, as `ml.predictions.log_schema` has them.
+
+    Arrays are bytes, little-endian: `at` int64 microseconds, `features` int32 (rows, features), `scores` float64,
+    `decisions` int8. `subjects` are pseudonyms. None is a column without a value.
+    """
+
+    release: str
+    role: str
+    threshold: float
+    prediction_ids: list[str]
+    at: bytes
+    features: bytes
+    scores: bytes
+    decisions: bytes
+    subjects: list[str | None] | None = None
+    reasons: list[str | None] | None = None
 
 
 class Segment:
     """A new segment in `folder`, written by this process alone; nothing is in it before it is locked."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, features: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.rows = 0
         self._started = time.monotonic()
+        self._encoder = msgspec.msgpack.Encoder()
         file = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}{SUFFIX}"
-        self._stream = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._stream = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
         fcntl.flock(self._stream, fcntl.LOCK_EX)
-        self._writer = pa.ipc.new_stream(self._stream, schema)
+        self._write(list(features))
 
     @property
     def age_s(self) -> float:
         """How long ago it was begun."""
         return time.monotonic() - self._started
 
-    def append(self, batch: pa.RecordBatch) -> None:
-        """Write rows so that they outlive this process and, where the disk is honest, the machine; OSError if not."""
-        self._writer.write_batch(batch)
-        self._stream.flush()
+    def append(self, frame: Frame) -> None:
+        """Write rows so that they outlive this process; OSError where that fails."""
+        self._write(frame)
+        self.rows += len(frame.prediction_ids)
+
+    def sync(self) -> None:
+        """Have what was written outlive the machine, where its disk is honest; OSError if not."""
         os.fdatasync(self._stream.fileno())
-        self.rows += batch.num_rows
 
     def close(self) -> None:
         """Let go of the segment: what is in it can be stored."""
         with suppress(OSError):  # the end of a write that failed before
             self._stream.close()
+
+    def _write(self, value: Any) -> None:
+        data = self._encoder.encode(value)
+        left = memoryview(HEAD.pack(len(data), zlib.crc32(data)) + data)
+        while left:
+            left = left[self._stream.write(left) :]
 
 
 def segments(folder: Path) -> list[Path]:
@@ -66,57 +92,22 @@ def segments(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob(f"*{SUFFIX}")) if file.stat().st_size]
 
 
-def read_segment(file: io.IOBase) -> pa.Table | None:
-    """The rows of a segment up to where it is torn, None when not even its head is whole."""
-    batches: list[pa.RecordBatch] = []
-    try:
-        reader = pa.ipc.open_stream(file)
-    except (pa.ArrowException, OSError):
+def read_frames(stream: IO[bytes]) -> tuple[list[str], list[Frame]] | None:
+    """The features and the rows of a segment up to where it is torn, None when not even its head is whole."""
+    parts = _whole(stream)
+    head = next(parts, None)
+    if head is None:
         return None
-    try:
-        for batch in reader:
-            batches.append(batch)  # noqa: PERF402 # what was read before the tear is kept
-    except (pa.ArrowException, OSError) as error:
-        log.warning("A segment of the prediction log is torn after %d batches: %s", len(batches), error)
-    return pa.Table.from_batches(batches, reader.schema)
+    return msgspec.msgpack.decode(head, type=list[str]), [msgspec.msgpack.decode(part, type=Frame) for part in parts]
 
 
-def store_segment(store: Store, file: Path) -> int:
-    """Write a segment's rows as parquet, one object per day and release, and remove it; returns the rows.
-
-    Nothing happens while a process writes it, or when another stores it.
-    """
-    with _locked(file) as stream:
-        table = read_segment(stream) if stream is not None else None
-        if table is not None:
-            for key, part in _parts(table, file.stem):
-                store_rows(store, key, part)
-        if stream is not None:
-            file.unlink()
-        return table.num_rows if table is not None else 0
-
-
-def _parts(table: pa.Table, name: str) -> Iterator[tuple[str, pa.Table]]:
-    days, releases = table["at"].cast(pa.date32()), table["release"]
-    pairs = pa.Table.from_arrays([days, releases], ["day", "release"]).group_by(["day", "release"]).aggregate([])
-    for pair in pairs.to_pylist():
-        day, release = pair["day"], pair["release"]
-        of_both = pc.and_(pc.equal(days, pa.scalar(day, pa.date32())), pc.equal(releases, pa.scalar(release)))
-        yield f"{partition(day, release)}/{name}.parquet", table.filter(of_both)
-
-
-@contextmanager
-def _locked(file: Path) -> Generator[io.BufferedReader | None]:
-    """The segment for reading, None while another holds it or when it is gone."""
-    try:
-        stream = file.open("rb")
-    except FileNotFoundError:
-        yield None
-        return
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
+def _whole(stream: IO[bytes]) -> Iterator[bytes]:
+    number = 0
+    while head := stream.read(HEAD.size):
+        length, checksum = HEAD.unpack(head) if len(head) == HEAD.size else (-1, 0)
+        data = stream.read(length) if length >= 0 else b""
+        if len(data) != length or zlib.crc32(data) != checksum:
+            log.warning("A segment of the prediction log is torn after %d frames", number)
             return
-        yield stream if file.exists() else None
+        number += 1
+        yield data

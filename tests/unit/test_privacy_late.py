@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from ml.errors import MlopsError
@@ -15,14 +14,15 @@ from ml.feedback.queue import DECISIONS, ReviewQueue
 from ml.governance._alone import LASTS, LOCK, alone
 from ml.governance.privacy import Erased, erase, erase_late
 from ml.governance.retention import retain
-from ml.predictions import log_schema, read_log
+from ml.predictions import read_log
 from ml.problem import Problem, Review
 from ml.release.ledger import LedgerBroken
 from ml.release.stage import Stage
-from ml.serving.spool import Segment, segments, store_segment
+from ml.serving.log_store import store_segment
+from ml.serving.spool import Segment, segments
 from ml.store import UNFINISHED, Store
 from ml.subjects import pseudonym
-from tests.live import log_rows, write_log
+from tests.live import frame_of, log_rows, write_log
 from tests.stages import AUTHOR, stage
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -40,8 +40,9 @@ def run(place: Stage, subject: str = "anna", now: datetime = NOW) -> Erased:
 
 
 def spooled(folder: Path, problem: Problem, rows: list[dict[str, Any]]) -> Path:
-    segment = Segment(folder, log_schema(problem))
-    segment.append(pa.RecordBatch.from_pylist(rows, log_schema(problem)))
+    segment = Segment(folder, problem.feature_names)
+    for row in rows:
+        segment.append(frame_of(problem, row))
     segment.close()
     return segments(folder)[-1]
 

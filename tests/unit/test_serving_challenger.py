@@ -86,7 +86,7 @@ async def challenger_state(app: ModelServer) -> dict[str, Any]:
 
 
 def queued(app: ModelServer) -> list[tuple[str, str, str]]:
-    return [(one.request_id, one.role, one.release) for one in app._log._queue]
+    return [(one.prediction_ids[0], one.role, one.release) for one in app._log._queue]
 
 
 def test_a_canary_answers_its_share_and_the_answer_names_who_answered(

@@ -1,0 +1,157 @@
+"""Bring closed segments of the prediction log to the store as parquet: `python -m ml.serving.log_store STORE SPOOL`.
+
+A server has this done by a process that ends after it, so that it needs neither pyarrow nor time for it. Each segment
+is turned into parquet as a whole, under its own name, and removed when that is in the store: being killed between the
+two and doing it again writes the same objects.
+"""
+
+import fcntl
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from ml.serving.spool import MISSING, Frame, read_frames, segments
+from ml.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Done", "read_segment", "store_by_process", "store_here", "store_segment"]
+
+LOWEST: Final = 19  # priority: requests first
+
+log = logging.getLogger(__name__)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What became of a segment: rows in the store, or why they are not."""
+
+    file: str
+    rows: int = 0
+    error: str | None = None
+
+
+def store_by_process(store: Store, spool: Path, tell: Callable[[Done], None], *, is_urgent: bool = False) -> None:
+    """Store every closed segment in a process of its own, which gives way to others unless it `is_urgent`."""
+    command = [sys.executable, "-m", __name__, store.uri, str(spool), *(["urgent"] if is_urgent else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        for line in process.stdout or ():
+            tell(msgspec.json.decode(line, type=Done))
+    if process.returncode:
+        tell(Done(str(spool), error=f"what stores them ended with {process.returncode}"))
+
+
+def store_here(store: Store, spool: Path, tell: Callable[[Done], None]) -> None:
+    """The same in this process."""
+    for file in segments(spool):
+        try:
+            tell(Done(str(file), store_segment(store, file)))
+        except Exception as error:  # the store is away, or one spool is spoilt: the others and later ones go on
+            tell(Done(str(file), error=f"{type(error).__name__}: {error}"))
+
+
+def store_segment(store: Store, file: Path) -> int:
+    """Write a segment's rows as parquet, one object per day and release, and remove it; returns the rows.
+
+    Nothing happens while a process writes it, or when another stores it.
+    """
+    from ml.erasures import store_rows
+
+    with _locked(file) as stream:
+        table = read_segment(stream) if stream is not None else None
+        if table is not None:
+            for key, part in _parts(table, file.stem):
+                store_rows(store, key, part)
+        if stream is not None:
+            file.unlink()
+        return table.num_rows if table is not None else 0
+
+
+def read_segment(stream: IO[bytes]) -> "pa.Table | None":
+    """The rows of a segment up to where it is torn, None when not even its head is whole."""
+    import pyarrow as pa
+
+    from ml.predictions import schema_of
+    from ml.serving.lean import keep_pandas_out
+
+    found = read_frames(stream)
+    if found is None:
+        return None
+    keep_pandas_out()
+    features, frames = found
+    schema = schema_of(features)
+    batches = [pa.RecordBatch.from_pydict(_columns(features, frame), schema) for frame in frames]
+    return pa.Table.from_batches(batches, schema).combine_chunks()
+
+
+def _columns(features: list[str], frame: Frame) -> dict[str, Any]:
+    import pyarrow as pa
+
+    rows = len(frame.prediction_ids)
+    values = np.frombuffer(frame.features, "<i4").reshape(rows, len(features))
+    missing = values == MISSING
+    return {
+        "prediction_id": frame.prediction_ids,
+        "subject": frame.subjects or [None] * rows,
+        "at": pa.array(np.frombuffer(frame.at, "<i8"), pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+        "release": pa.repeat(frame.release, rows),
+        "role": pa.repeat(frame.role, rows),
+        **{name: pa.array(values[:, i], pa.int32(), mask=missing[:, i]) for i, name in enumerate(features)},
+        "score": np.frombuffer(frame.scores, "<f8"),
+        "decision": np.frombuffer(frame.decisions, "i1"),
+        "threshold": pa.repeat(frame.threshold, rows),
+        "reasons": frame.reasons or [None] * rows,
+    }
+
+
+def _parts(table: "pa.Table", name: str) -> Iterator[tuple[str, "pa.Table"]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from ml.predictions import partition
+
+    days, releases = table["at"].cast(pa.date32()), table["release"]
+    pairs = pa.Table.from_arrays([days, releases], ["day", "release"]).group_by(["day", "release"]).aggregate([])
+    for pair in pairs.to_pylist():
+        day, release = pair["day"], pair["release"]
+        of_both = pc.and_(pc.equal(days, pa.scalar(day, pa.date32())), pc.equal(releases, pa.scalar(release)))
+        yield f"{partition(day, release)}/{name}.parquet", table.filter(of_both)
+
+
+@contextmanager
+def _locked(file: Path) -> Generator[io.BufferedReader | None]:
+    """The segment for reading, None while another holds it or when it is gone."""
+    try:
+        stream = file.open("rb")
+    except FileNotFoundError:
+        yield None
+        return
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield stream if file.exists() else None
+
+
+def _tell(done: Done) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the server, which ends when this has ended
+    if "urgent" not in sys.argv[3:]:
+        os.nice(LOWEST)
+    store_here(Store(sys.argv[1]), Path(sys.argv[2]), _tell)
