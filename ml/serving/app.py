@@ -16,6 +16,7 @@ from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
 from ml.serving.access.check import Access
 from ml.serving.access.settings import AccessSettings
+from ml.serving.batch import Batch
 from ml.serving.call import Call
 from ml.serving.capacity import Bodies, Queue, held_bytes
 from ml.serving.connection import OBSERVE
@@ -24,6 +25,7 @@ from ml.serving.gateway import Gateway
 from ml.serving.host import ModelHost, Serving
 from ml.serving.http import (
     Receive,
+    Reply,
     Response,
     Scope,
     Send,
@@ -137,9 +139,11 @@ class ModelServer:
 
         self._tracing = tracing_of(os.environ)
         self._request_log = RequestLog() if settings.request_log else None
+        batch = Batch(self.host, self._log, self._metrics)
         self._gateway = Gateway(
-            self._routes, self._access, self._bodies, self._metrics, self._tracing, self._request_log
+            self._routes, self._access, self._bodies, self._metrics, batch, self._tracing, self._request_log
         )
+        self._quick_bytes = min(QUICK_BYTES, settings.maximum_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -150,6 +154,10 @@ class ModelServer:
             await self._gateway(scope, receive, send)
         else:
             raise ValueError(f"This server speaks HTTP only, not {scope['type']}.")
+
+    def quick(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """Whether a request was taken without a task of its own, see `Gateway.quick`."""
+        return len(body) <= self._quick_bytes and self._gateway.quick(scope, body, reply)
 
     def write_log(self) -> None:
         """Bring every logged prediction to the store now, where no lifespan does it."""

@@ -6,15 +6,15 @@ TICK_S, so that no request pays for a timer.
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
 import httptools
-import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ml.serving.http import WHOLE
+from ml.serving.cycle import Cycle, refusal_of, target_of
+from ml.serving.heads import mistake, size_of, without_offer
+from ml.serving.http import WHOLE, Reply, Scope
 from ml.serving.limits import ConnectionLimits
 
 __all__ = ["OBSERVE", "SPARE", "Connection"]
@@ -23,10 +23,11 @@ TICK_S: Final = 1.0
 LATE_S: Final = 0.1
 RESERVED: Final = 32  # connections past the limit, on which only health and metrics are answered
 LINGER_S: Final = 2.0  # for a client to read what it is refused with: closing while it sends would take that away
-RETRY_AFTER_S: Final = 1
 OBSERVE: Final = "observe_refusal"  # the key in ASGI's lifespan state of who counts what never reached the application
 SPARE: Final = "is_spare"  # the key in a request's state that says that its connection is one of the reserved
-VERSIONS: Final = ("1.0", "1.1")
+
+
+Quick = Callable[[Scope, bytes, Reply], bool]  # of an application: whether it takes a whole request without a task
 
 
 class _Refusal(NamedTuple):
@@ -54,17 +55,20 @@ class Connection(HttpToolsProtocol):
         self._is_last = False
         self._is_offer = False
         self._answered: RequestResponseCycle | None = None
+        self._unstarted: Cycle | None = None  # its head is whole, and perhaps its body will be at once
+        self._idle_since: float | None = None
+        self._quick: Quick | None = getattr(self.app, "quick", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] # uvicorn's own narrowing
         """Take a connection where there is room."""
         super().connection_made(transport)
-        limits = self._limits
         self._waiting_since = self._clock()
         self._look_again()
-        beyond = len(self.connections) - limits.connections
+        most = self._limits.connections
+        beyond = len(self.connections) - most
         self._is_spare = beyond > 0
         if beyond > RESERVED:
-            self._refuse(503, f"The server has {limits.connections} connections, which is as many as it takes.")
+            self._refuse(503, f"The server has {most} connections, which is as many as it takes.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -80,7 +84,7 @@ class Connection(HttpToolsProtocol):
         """Parse what came; what is no HTTP is refused in its turn."""
         if self._is_refused or self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         if self._waiting_since is None and self._is_idle:
             self._waiting_since = self._clock()
         self._head_bytes += len(data)
@@ -97,11 +101,21 @@ class Connection(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> None:
         try:
+            self._parse(data)
+        finally:
+            if self._unstarted is not None:  # its body still comes, or needs more than a short answer
+                cycle, self._unstarted = self._unstarted, None
+                self._start_asgi_task(cycle, self.app)
+
+    def _parse(self, data: bytes) -> None:
+        try:
             cast(Any, self.parser).feed_data(data)  # untyped, and None only when the connection is lost
         except httptools.HttpParserUpgrade as upgrade:
             # The parser stops before the body of a request that offers another protocol, as Java's client does on each
             # first one. No other is spoken here, so it is read again without the offer.
-            again = self._head_without_offer() + data[upgrade.args[0] :]
+            parser = cast(Any, self.parser)
+            head = without_offer(parser.get_method(), self.url, parser.get_http_version(), self.headers)
+            again = head + data[upgrade.args[0] :]
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(again)
 
@@ -130,25 +144,31 @@ class Connection(HttpToolsProtocol):
         """Begin to answer, unless the head is one that two servers could read in two ways."""
         is_large = self._head_bytes > self._limits.head_bytes
         self._waiting_since, self._head_bytes, self._is_head_begun = None, 0, False
-        if is_large and self._size_of_head() > self._limits.head_bytes:
+        if is_large and size_of(self.url, self.headers) > self._limits.head_bytes:
             self._stop(self._too_large())
         parser = cast(Any, self.parser)
-        version: str = parser.get_http_version()
-        if version not in VERSIONS:
-            self._stop(_Refusal(400, f"The version is HTTP/{version}. This server speaks HTTP/1.1."))
-        hosts = [name for name, _ in self.headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
-            self._stop(_Refusal(400, f"The request has {len(hosts)} Host headers. HTTP/1.1 demands exactly one."))
-        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
-            self._stop(_Refusal(400, "HTTP/1.0 knows no Transfer-Encoding."))
-        if parser.get_method() == b"CONNECT":
-            self._stop(_Refusal(400, "This server is no proxy."))
+        version, method = parser.get_http_version(), parser.get_method()
+        if wrong := mistake(method, version, self.headers):
+            self._stop(_Refusal(400, wrong))
         self._is_offer = parser.should_upgrade()
-        if self._is_offer:
-            return
-        super().on_headers_complete()
-        if self._is_spare:
-            self.cycle.keep_alive = False
+        if not self._is_offer:
+            self._begin(method, version, can_stay=parser.should_keep_alive())
+
+    def _begin(self, method: bytes, version: str, *, can_stay: bool) -> None:
+        """A request to answer, now or after those before it."""
+        scope: Any = self.scope
+        scope["method"] = method.decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = target_of(self.url)
+        if version != "1.1":
+            scope["http_version"] = version
+        keep_alive = version != "1.0" and can_stay and not self._is_spare
+        before, cycle = self._newest, Cycle(self, scope, self.transport, self.flow, keep_alive=keep_alive)
+        self.cycle = cycle
+        if before is None or before.response_complete:
+            self._answered = self._unstarted = cycle
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, cast(Any, self.app)))
 
     def on_message_complete(self) -> None:
         """The body is whole."""
@@ -157,23 +177,34 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self.scope["state"][WHOLE] = True  # pyright: ignore[reportTypedDictNotRequiredAccess] # set there
         if self.cycle.response_complete:  # it was answered before, and what was left of it is read over
-            self._waiting_since = None
-            self._keep_alive()
-        super().on_message_complete()
+            self._waiting_since, self._idle_since = None, self._clock()
+            return
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        cycle, quick = self._unstarted, self._quick
+        if cycle is None or quick is None or not cycle.keep_alive or self.flow.write_paused:
+            return
+        if quick(cast(Scope, self.scope), bytes(cycle.body), cycle.reply):
+            self._unstarted = None
 
     def on_response_complete(self) -> None:
         """Answer what was sent behind it; a client that goes on sending this request's body has limited time for it."""
         is_unread = self.cycle.more_body
-        super().on_response_complete()
-        if not self._is_idle or self.transport.is_closing():
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
             return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        if not self._is_idle:
+            return
+        self._idle_since = self._clock()
         if self._refusal is not None:
             self._say(self._refusal)
         elif is_unread and (self._is_last or self.expect_100_continue):
             self._linger()  # one that waits to be asked for its body may send it now, or something else
         elif is_unread:
-            self._unset_keepalive_if_required()
-            self._waiting_since = self._clock()
+            self._waiting_since, self._idle_since = self._idle_since, None
         elif self._is_last:
             self.transport.close()
 
@@ -190,10 +221,6 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
         super()._start_asgi_task(cycle, app)
-
-    def _keep_alive(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _look(self) -> None:
         """End what takes too long."""
@@ -214,6 +241,9 @@ class Connection(HttpToolsProtocol):
             if now - self._lingers_since > LINGER_S:
                 self.transport.abort()
             return
+        if self._idle_since is not None and now - self._idle_since > limits.keep_alive_s:
+            self.transport.close()
+            return
         if self._waiting_since is None or now - self._waiting_since <= limits.head_timeout_s:
             return
         if self._is_head_begun and not self._is_refused:
@@ -222,7 +252,8 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _look_again(self) -> None:
-        self._looks_at = self._clock() + min(TICK_S, self._limits.head_timeout_s / 2)
+        limits = self._limits
+        self._looks_at = self._clock() + min(TICK_S, limits.head_timeout_s / 2, max(limits.keep_alive_s, LATE_S) / 2)
         self._tick = self.loop.call_at(self._looks_at, self._look)
 
     def _stop(self, refusal: _Refusal) -> None:
@@ -255,31 +286,16 @@ class Connection(HttpToolsProtocol):
         observe: Callable[[int], None] | None = self.app_state.get(OBSERVE)
         if observe is not None:
             observe(refusal.status)
-        body = msgspec.json.encode({"request_id": uuid.uuid4().hex, "error": refusal.sentence})
-        head = [b"content-type: application/json", b"content-length: %d" % len(body), b"connection: close"]
-        if refusal.status == 503:
-            head.append(b"retry-after: %d" % RETRY_AFTER_S)
-        self.transport.write(b"".join([STATUS_LINE[refusal.status], b"\r\n".join(head), b"\r\n\r\n", body]))
+        self.transport.write(refusal_of(refusal.status, refusal.sentence))
         self._linger()
 
     def _linger(self) -> None:
         """Close in two steps: say that nothing more comes, and read over what the client still sends for a while."""
         self._is_refused = True
-        self._lingers_since = self._clock()
-        self._unset_keepalive_if_required()
+        self._lingers_since, self._idle_since = self._clock(), None
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self.transport.write_eof()
-
-    def _head_without_offer(self) -> bytes:
-        parser = cast(Any, self.parser)
-        line = b" ".join([parser.get_method(), self.url, b"HTTP/" + parser.get_http_version().encode()])
-        ends = any(name == b"connection" and b"close" in value.lower() for name, value in self.headers)
-        kept = [b": ".join(pair) for pair in self.headers if pair[0] not in (b"connection", b"upgrade")]
-        return b"\r\n".join([line, *kept, *([b"connection: close"] if ends else []), b"", b""])
-
-    def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def _too_large(self) -> _Refusal:
         return _Refusal(431, f"The head of the request is larger than {self._limits.head_bytes} bytes.")

@@ -5,16 +5,19 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ml.serving.access.check import PROBES, Access
+from ml.serving.batch import Batch, Waiting
 from ml.serving.capacity import Bodies
 from ml.serving.connection import SPARE
-from ml.serving.http import Receive, Response, Scope, Send, header, send_response
+from ml.serving.http import Message, Receive, Reply, Response, Scope, Send, header, send_response
 from ml.serving.metrics import ServerMetrics
 from ml.serving.protocols import native
-from ml.serving.protocols.route import Request, Route, Routes
+from ml.serving.protocols.route import Refuse, Request, Route, Routes
 from ml.serving.request_log import Line, RequestLog
 from ml.serving.schema import RequestRefused
 from ml.serving.tracing import Tracing, trace_id
@@ -44,6 +47,7 @@ class Gateway:
         access: Access,
         bodies: Bodies,
         metrics: ServerMetrics,
+        batch: Batch,
         tracing: Tracing | None = None,
         request_log: RequestLog | None = None,
     ) -> None:
@@ -53,6 +57,7 @@ class Gateway:
         self._access = access
         self._bodies = bodies
         self._metrics = metrics
+        self._batch = batch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,39 +69,78 @@ class Gateway:
         self._metrics.in_flight += 1
         try:
             response = await self._answer(route, request)
-            if response.status in RETRY_LATER:
-                response.headers.setdefault("Retry-After", RETRY_AFTER_S)
-            elif response.status == 401:
-                response.headers.setdefault("WWW-Authenticate", "Bearer")
-            await send_response(send, response, request.id, with_body=scope["method"] != "HEAD")
+            await send_response(send, _completed(response), request.id, with_body=scope["method"] != "HEAD")
         finally:
             self._metrics.in_flight -= 1
             self._bodies.let_go(scope)
-        duration_s = time.perf_counter() - started
-        self._metrics.observe_request(label, response.status, duration_s)
+        self._record(request, label, response.status, time.perf_counter() - started, span)
+
+    def quick(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """Whether a request with a whole body is taken without a task: `reply` is called in this round of the loop.
+
+        What is not taken is answered by `__call__`, and the other way round in the same words.
+        """
+        started = time.perf_counter()
+        route = self._routes.plain(scope["path"])
+        model = self._batch.model
+        if route is None or route.call is None or scope["method"] != "POST" or model is None or self._tracing:
+            return False
+        request = Request(scope, _no_more, _request_id(scope), {})
+        label = _label(route, scope)
+
+        def done(response: Response) -> None:
+            reply(_completed(response), request.id)
+            self._record(request, label, response.status, time.perf_counter() - started, None)
+
+        try:
+            self._bodies.refuse_beyond(len(body))
+            self._let_in(route, request)
+            call = route.call(scope, body)
+            if call.explain:
+                return False
+            self._batch.add(
+                Waiting(model, call.read(model), call, request.id, partial(self._done, route, request, done))
+            )
+        except RequestRefused as refused:
+            done(route.refuse(refused, request.id))
+        return True
+
+    def _done(
+        self, route: Route, request: Request, done: Callable[[Response], None], answer: Response | Exception
+    ) -> None:
+        done(answer if isinstance(answer, Response) else self._failure(answer, route.refuse, request))
+
+    def _record(self, request: Request, label: str, status: int, duration_s: float, span: "Span | None") -> None:
+        self._metrics.observe_request(label, status, duration_s)
         if span is not None and self._tracing is not None:
-            self._tracing.end(span, response.status)
+            self._tracing.end(span, status)
         if self._request_log is not None:
-            self._request_log.put(_line(request, label, response.status, duration_s, span))
+            self._request_log.put(_line(request, label, status, duration_s, span))
 
     async def _answer(self, route: Route | None, request: Request) -> Response:
         refuse = route.refuse if route else native.refusal
         try:
             return await self._dispatch(route, request)
-        except RequestRefused as refused:
-            return refuse(refused, request.id)
         except asyncio.CancelledError:  # the time to finish what was under way is over
             return refuse(RequestRefused(503, "The server is being ended. Ask again."), request.id)
-        except Exception:
-            log.exception("Request %s failed", request.id)
-            return refuse(RequestRefused(500, "The server failed; its log names this request id."), request.id)
+        except Exception as error:
+            return self._failure(error, refuse, request)
+
+    def _failure(self, error: Exception, refuse: Refuse, request: Request) -> Response:
+        if isinstance(error, RequestRefused):
+            return refuse(error, request.id)
+        log.error("Request %s failed", request.id, exc_info=error)
+        return refuse(RequestRefused(500, "The server failed; its log names this request id."), request.id)
+
+    def _let_in(self, route: Route | None, request: Request) -> None:
+        caller = self._access.caller(request.scope, route.path if route else ROUTE_OTHER)
+        if caller is not None:
+            request.scope[CALLER] = caller
 
     async def _dispatch(self, route: Route | None, request: Request) -> Response:
         if request.scope.get("state", {}).get(SPARE) and (route is None or route.path not in ALWAYS):
             raise RequestRefused(503, "The server has as many connections as it takes. Try again in a moment.")
-        caller = self._access.caller(request.scope, route.path if route else ROUTE_OTHER)
-        if caller is not None:
-            request.scope[CALLER] = caller
+        self._let_in(route, request)
         if route is None:
             raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes.paths)}.")
         method = request.scope["method"]
@@ -109,9 +153,32 @@ class Gateway:
         return await handler(request)
 
 
+def _completed(response: Response) -> Response:
+    """An answer with the headers that its status asks for."""
+    if response.status in RETRY_LATER:
+        response.headers.setdefault("Retry-After", RETRY_AFTER_S)
+    elif response.status == 401:
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
+    return response
+
+
+async def _no_more() -> Message:
+    return {"type": "http.disconnect"}  # the body was there as a whole
+
+
+def _random_ids() -> Iterator[str]:
+    """Random ids of 32 hexadecimal digits; one call of the system gives many."""
+    while True:
+        digits = os.urandom(16 * 256).hex()
+        yield from (digits[start : start + 32] for start in range(0, len(digits), 32))
+
+
 def _request_id(scope: Scope) -> str:
     given = header(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    return given if given and REQUEST_ID.fullmatch(given) else next(RANDOM_IDS)
+
+
+RANDOM_IDS: Final = _random_ids()
 
 
 def _label(route: Route | None, scope: Scope) -> str:

@@ -11,12 +11,15 @@ from ml.serving.schema import RequestRefused
 __all__ = [
     "WHOLE",
     "Budget",
+    "Message",
     "Receive",
+    "Reply",
     "Response",
     "Scope",
     "Send",
     "header",
     "json_response",
+    "raw_headers",
     "read_body",
     "run_lifespan",
     "send_response",
@@ -28,6 +31,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Reply = Callable[["Response", str], None]  # an answer with its request id, at once
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -104,10 +108,8 @@ async def read_body(
         raise RequestRefused(408, f"The body did not arrive within {timeout_s:g} s.") from error
 
 
-async def send_response(
-    send: Send, response: Response, request_id: str | None = None, *, with_body: bool = True
-) -> None:
-    """Send an answer; without its body for a HEAD request."""
+def raw_headers(response: Response, request_id: str | None) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, as ASGI has them."""
     raw = [
         (b"content-type", response.content_type.encode("latin-1")),
         (b"content-length", b"%d" % len(response.body)),
@@ -115,7 +117,14 @@ async def send_response(
     ]
     if request_id is not None:
         raw.append((b"x-request-id", request_id.encode("latin-1")))
-    await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    return raw
+
+
+async def send_response(
+    send: Send, response: Response, request_id: str | None = None, *, with_body: bool = True
+) -> None:
+    """Send an answer; without its body for a HEAD request."""
+    await send({"type": "http.response.start", "status": response.status, "headers": raw_headers(response, request_id)})
     await send({"type": "http.response.body", "body": response.body if with_body else b""})
 
 

@@ -19,12 +19,16 @@ def routes(service: Service) -> list[Route]:
     """The routes of this protocol."""
 
     async def predict(request: Request) -> Response:
-        require_type(request.scope)
+        require_type(request.scope)  # before the body is read
         body = await service.body(request)
-        call = Call(lambda model: model.read(body), answer, _asks_to_explain(request.scope))
-        return await service.answer(call, request)
+        return await service.answer(_call(request.scope, body), request)
 
-    return [Route("/predict", {"POST": predict}, refusal)]
+    return [Route("/predict", {"POST": predict}, refusal, _call)]
+
+
+def _call(scope: Scope, body: bytes) -> Call:
+    require_type(scope)
+    return Call(lambda model: model.read(body), answer, _asks_to_explain(scope))
 
 
 def answer(model: ServedModel, scored: Scored, request_id: str, explained: Explained | None) -> Response:

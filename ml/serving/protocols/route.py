@@ -49,11 +49,16 @@ class Service(Protocol):
 
 @dataclass(frozen=True)
 class Route:
-    """A path, its handlers by method, and the shape in which its protocol refuses; `{name}` stands for one part."""
+    """A path, its handlers by method, and the shape in which its protocol refuses; `{name}` stands for one part.
+
+    `call` is what a POST comes to, where it depends on the request's head and body alone: such requests can be
+    answered without a task of their own.
+    """
 
     path: str
     methods: Mapping[str, Handler]
     refuse: Refuse
+    call: Callable[[Scope, bytes], Call] | None = None
     pattern: re.Pattern[str] | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +78,10 @@ class Routes:
     def paths(self) -> list[str]:
         """Every path, as its route states it."""
         return [*self._plain, *(route.path for route in self._patterns)]
+
+    def plain(self, path: str) -> Route | None:
+        """The route of a path without parameters."""
+        return self._plain.get(path)
 
     def find(self, path: str) -> tuple[Route | None, Mapping[str, str]]:
         """The route of a path, and what its parameters are."""
