@@ -10,7 +10,7 @@ UV := $(UV_HOME)/bin/uv
 EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
 CLOUDS := aws sagemaker simulate # what `make preview` adds
 
-.PHONY: help up down preview test doctor tour image benchmark-drift
+.PHONY: help up down preview test doctor tour image benchmark-drift benchmark-serving
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
@@ -58,3 +58,6 @@ image: ## Build the image with docker or buildah (TARGET=serve is the lean one; 
 
 benchmark-drift: .venv/.synced-dev ## Time drift detection beside scipy, NannyML and Evidently: twenty minutes
 	@PATH="$(UV_HOME)/bin:$$PATH" $(PYTHON) -m benchmarks.drift
+
+benchmark-serving: .venv/.synced-dev ## Time the model server beside MLflow's, BentoML, LitServe and MLServer: twelve minutes
+	@PATH="$(UV_HOME)/bin:$$PATH" $(PYTHON) -m benchmarks.serving

@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ LARGEST_DIFFERENCE = 1e-6
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rounds", default=5, show_default=True, help="Starts of each server.")
 @click.option("--seconds", default=3, show_default=True, help="Of each of a start's four loads.")
+@click.option("--minutes", default=11.0, show_default=True, help="No round begins that would end later.")
 @click.option("--server-core", default=0, show_default=True, help="The core that the server is pinned to.")
 @click.option("--load-core", default=1, show_default=True, help="The core that wrk is pinned to.")
 @click.option("--only", multiple=True, help="Measure these contenders alone; may be repeated.")
@@ -38,6 +40,7 @@ LARGEST_DIFFERENCE = 1e-6
 def main(
     rounds: int,
     seconds: int,
+    minutes: float,
     server_core: int,
     load_core: int,
     only: tuple[str, ...],
@@ -56,21 +59,40 @@ def main(
     ):
         if shutil.which(tool) is None:
             raise click.UsageError(f"{tool} is not on PATH; it {why}.")
+    started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     release = make(work.resolve(), ROOT)
-    everyone = contenders(release, work.resolve())
-    chosen = [contender for contender in everyone if not only or contender.name in only]
+    chosen, failed = contenders(release, work.resolve(), only=only)
     file = out / "results.json"
     runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"] if add else []
     before = max((run["round"] for run in runs), default=0)
+    longest_s = 0.0
     for number in range(before + 1, before + rounds + 1):
-        for contender in chosen:
-            runs.append(_run(contender, number, release, seconds, server_core, load_core))
-            click.echo(_line(runs[-1]), err=True)
-    results = _results(runs, everyone, release)
-    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        began = time.monotonic()
+        if began + longest_s - started > minutes * 60:
+            click.echo(f"Round {number} would not end within {minutes:g} minutes.", err=True)
+            break
+        for contender in [one for one in chosen if one.name not in failed]:
+            try:
+                runs.append(_run(contender, number, release, seconds, server_core, load_core))
+                click.echo(_line(runs[-1]), err=True)
+            except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+                failed[contender.name] = f"round {number}: {error}"
+                click.echo(f"{contender.name} is left out from here on: {error}", err=True)
+            _write(runs, chosen, failed, release, out)
+        longest_s = max(longest_s, time.monotonic() - began)
+    click.echo(as_text(json.loads(file.read_text(encoding="utf-8"))))
+
+
+def _write(
+    runs: list[dict[str, Any]], chosen: list[Contender], failed: dict[str, str], release: Release, out: Path
+) -> None:
+    """What was found so far: a run that is ended early leaves its results."""
+    if not runs:
+        return
+    results = _results(runs, chosen, failed, release)
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     picture.draw(results, out / "results.png")
-    click.echo(as_text(results))
 
 
 def _run(
@@ -95,7 +117,10 @@ def _run(
                     run["loads"][_key(rows, connections)] = server.load(
                         release.rows[rows], connections, seconds, load_core
                     )
-            run["memory"] = server.memory()
+            run["memory"] = server.memory() | {
+                "rss_mb": statistics.median(server.rss_mb),
+                "peak_rss_mb": max(server.rss_mb),
+            }
         finally:
             server.stop()
     return run
@@ -126,7 +151,9 @@ def _key(rows: int, connections: int) -> str:
     return f"{rows} rows, {connections} connections"
 
 
-def _results(runs: list[dict[str, Any]], everyone: list[Contender], release: Release) -> dict[str, Any]:
+def _results(
+    runs: list[dict[str, Any]], everyone: list[Contender], failed: dict[str, str], release: Release
+) -> dict[str, Any]:
     summaries = {}
     for contender in everyone:
         of_it = [run for run in runs if run["contender"] == contender.name]
@@ -152,6 +179,7 @@ def _results(runs: list[dict[str, Any]], everyone: list[Contender], release: Rel
             "project": version("mlops-reference"),
         },
         "contenders": summaries,
+        "failed": failed,
         "targets": _targets(summaries),
         "runs": runs,
     }
@@ -240,6 +268,7 @@ def as_text(results: dict[str, Any]) -> str:
     for target in results["targets"]:
         met = "met" if target["met"] else "NOT MET"
         lines.append(f"{target['what']:50}{target['measured']:10}  {target['demanded']:14}{met}")
+    lines += [f"{name} failed: {why}" for name, why in results["failed"].items()]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,45 +31,76 @@ class Contender:
     versions: dict[str, str]
 
 
-def contenders(release: Release, work: Path) -> list[Contender]:
-    """Every contender; those of other projects get an environment of their own in `work`."""
-    python, model = sys.executable, str(release.bundle / "model")
-    own = {name: version(name) for name in ("uvicorn", "uvloop", "httptools", "msgspec", "numpy")}
-    libraries = {name: version(name) for name in ("pandas", "scikit-learn", "numpy", "cloudpickle")}
-    bento, lit, mlserver = (
-        _environment(work, name, packages, libraries)
-        for name, packages in (
-            ("bentoml", ["bentoml==1.4.40"]),
-            ("litserve", ["litserve==0.2.19"]),
-            ("mlserver", ["mlserver==1.7.1", "mlserver-mlflow==1.7.1"]),
-        )
-    )
+PACKAGES = {
+    "BentoML": ("bentoml==1.4.40",),
+    "LitServe": ("litserve==0.2.19",),
+    # Its workers end at once with uvloop 0.22 and later, which makes no event loop where there is none.
+    "MLServer": ("mlserver==1.7.1", "mlserver-mlflow==1.7.1", "uvloop<0.22"),
+}
 
-    def ours(port: int) -> list[str]:
-        where = ["--deployment", str(release.deployment), "--store", release.store]
-        return [python, "-m", "ml", "serve", *where, "--port", str(port)]
 
-    def mlflow(port: int) -> list[str]:
+def contenders(release: Release, work: Path, *, only: Collection[str] = ()) -> tuple[list[Contender], dict[str, str]]:
+    """Every contender, or `only` some; those of other projects get an environment of their own in `work`.
+
+    Also whose environment could not be made, and why.
+    """
+    failed: dict[str, str] = {}
+    found = [_own(release), _echo(), _mlflow(release)]
+    for name, packages in PACKAGES.items():
+        if only and name not in only:
+            continue
+        try:
+            found.append(_rival(name, packages, release, work))
+        except (OSError, subprocess.CalledProcessError) as error:
+            failed[name] = f"its environment could not be made: {error}"
+    return [contender for contender in found if not only or contender.name in only], failed
+
+
+def _own(release: Release) -> Contender:
+    # Spools go to the store more often than by default, so that this happens while it is measured.
+    where = ["--deployment", str(release.deployment), "--store", release.store, "--rotate-interval-s", "10"]
+    command = [sys.executable, "-m", "ml", "serve", *where, "--port"]
+    return Contender(OURS, lambda port: [*command, str(port)], "/predict", _native, _of_ours, _stack())
+
+
+def _echo() -> Contender:
+    command = [sys.executable, "-m", "benchmarks.serving.serve_echo"]
+    return Contender(ECHO, lambda port: [*command, str(port)], "/predict", _native, None, _stack())
+
+
+def _mlflow(release: Release) -> Contender:
+    def command(port: int) -> list[str]:
         where = ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        return [str(Path(python).with_name("mlflow")), "models", "serve", "--model-uri", model, *where]
+        program = str(Path(sys.executable).with_name("mlflow"))
+        return [program, "models", "serve", "--model-uri", str(release.bundle / "model"), *where]
 
-    def own_script(interpreter: str, script: str) -> Callable[[int], list[str]]:
-        return lambda port: [interpreter, str(HERE / script), str(port), model]
+    versions = {"mlflow": version("mlflow")} | _libraries()
+    return Contender(MLFLOW, command, "/invocations", _records, _of_mlflow, versions)
 
-    return [
-        Contender(
-            OURS, ours, "/predict", lambda rows: rows[0] if len(rows) == 1 else {"rows": rows}, _of_ours, own
-        ),
-        Contender(ECHO, lambda port: [python, "-m", "benchmarks.serving.serve_echo", str(port)], "/predict",
-                  lambda rows: rows[0] if len(rows) == 1 else {"rows": rows}, None, own),
-        Contender(MLFLOW, mlflow, "/invocations", _records, _of_mlflow, {"mlflow": version("mlflow")} | libraries),
-        Contender("BentoML", own_script(bento, "serve_bentoml.py"), "/predict", lambda rows: {"rows": rows},
-                  lambda answer: answer, _installed(bento, "bentoml") | libraries),
-        Contender("LitServe", own_script(lit, "serve_litserve.py"), "/predict", lambda rows: {"rows": rows},
-                  lambda answer: answer["scores"], _installed(lit, "litserve") | libraries),
-        Contender("MLServer", own_script(mlserver, "serve_mlserver.py"), "/invocations", _records, _of_mlflow,
-                  _installed(mlserver, "mlserver", "mlserver-mlflow", "mlflow") | libraries),
-    ]  # fmt: skip
+
+def _rival(name: str, packages: tuple[str, ...], release: Release, work: Path) -> Contender:
+    python = _environment(work, name.lower(), packages, _libraries())
+    script, model = str(HERE / f"serve_{name.lower()}.py"), str(release.bundle / "model")
+    path, body, scores = {
+        "BentoML": ("/predict", lambda rows: {"rows": rows}, lambda answer: answer),
+        "LitServe": ("/predict", lambda rows: {"rows": rows}, lambda answer: answer["scores"]),
+        "MLServer": ("/invocations", _records, _of_mlflow),
+    }[name]
+    names = [package.partition("==")[0].partition("<")[0] for package in packages]
+    versions = _installed(python, *names) | _libraries()
+    return Contender(name, lambda port: [python, script, str(port), model], path, body, scores, versions)
+
+
+def _stack() -> dict[str, str]:
+    return {name: version(name) for name in ("uvicorn", "uvloop", "httptools", "msgspec", "numpy")}
+
+
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in ("pandas", "scikit-learn", "numpy", "cloudpickle")}
+
+
+def _native(rows: Rows) -> Any:
+    return rows[0] if len(rows) == 1 else {"rows": rows}
 
 
 def _records(rows: Rows) -> Any:
@@ -84,7 +115,7 @@ def _of_mlflow(answer: Any) -> list[float]:
     return [row[1] for row in answer["predictions"]]
 
 
-def _environment(work: Path, name: str, packages: list[str], libraries: dict[str, str]) -> str:
+def _environment(work: Path, name: str, packages: tuple[str, ...], libraries: dict[str, str]) -> str:
     """The interpreter of an environment with these packages and the versions that the model was trained with."""
     folder = work / f"environment-{name}"
     python = folder / "bin" / "python"

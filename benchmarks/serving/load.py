@@ -13,7 +13,9 @@ from typing import Any
 
 from benchmarks.serving.contenders import Contender, Rows
 
-START_S = 240.0
+START_S = 120.0
+SAMPLED_S = 0.5
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 TICKS = os.sysconf("SC_CLK_TCK")
 # wrk's own report in JSON; times in microseconds. Errors of its sockets and statuses past 399 are counted apart.
 SCRIPT = """
@@ -36,6 +38,7 @@ class Server:
         self._contender = contender
         self._port = _free_port()
         self._folder = folder
+        self.rss_mb: list[float] = []  # of all its processes, every SAMPLED_S of load
         started = time.perf_counter()
         log = (folder / "server.log").open("wb")
         command = ["taskset", "--cpu-list", str(core), *contender.command(self._port)]
@@ -72,7 +75,7 @@ class Server:
         wrk = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
         before = self._cpu_s()
         command = ["taskset", "--cpu-list", str(core), *wrk, "--timeout", "30s", "--script", str(script), url]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        said = self._run(command)
         spent_s = self._cpu_s() - before
         found = json.loads(said.splitlines()[-1])
         return {
@@ -82,6 +85,19 @@ class Server:
             "errors": found["errors"],
             "server_us_per_request": spent_s / max(1, found["requests"]) * 1e6,
         }
+
+    def _run(self, command: list[str]) -> str:
+        """What a command says; meanwhile the memory of the server is looked at."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        while True:
+            try:
+                said, _ = process.communicate(timeout=SAMPLED_S)
+                break
+            except subprocess.TimeoutExpired:
+                self.rss_mb.append(sum(_resident_mb(pid) for pid in self._tree()))
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command, said)
+        return said
 
     def memory(self) -> dict[str, float]:
         """Resident and proportional memory of all its processes in MB, and how many they are."""
@@ -124,6 +140,11 @@ class Server:
 
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _resident_mb(pid: int) -> float:
+    fields = _read(pid, "statm").split()
+    return int(fields[1]) * PAGE_MB if fields else 0.0
 
 
 def _read(pid: int, name: str) -> str:

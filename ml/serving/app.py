@@ -1,6 +1,7 @@
 """The model server's ASGI application: which path answers what."""
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -173,8 +174,12 @@ class ModelServer:
                 await self._peers.listen(self._told)
             await self.host.load_first()
             self._accepts.set()
+            # What is there by now stays: looking through it again and again would make requests wait.
+            gc.collect()
+            gc.freeze()
             while True:
                 await asyncio.sleep(FOLLOW_S)
+                self._metrics.settle()
                 if self._peers is not None:
                     self.host.follow()
         finally:

@@ -115,9 +115,8 @@ class Connection(HttpToolsProtocol):
             # first one. No other is spoken here, so it is read again without the offer.
             parser = cast(Any, self.parser)
             head = without_offer(parser.get_method(), self.url, parser.get_http_version(), self.headers)
-            again = head + data[upgrade.args[0] :]
             self.parser = httptools.HttpRequestParser(self)
-            self.parser.feed_data(again)
+            self.parser.feed_data(head + data[upgrade.args[0] :])
 
     def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] # uvicorn says None
         """A client that sends no more may still read: it gets the answers to what it sent."""

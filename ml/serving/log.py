@@ -46,7 +46,8 @@ class LogSettings:
     spool: Path
     flush_interval_s: float = 1.0
     rotate_interval_s: float = 60.0
-    rotate_rows: int = 100_000
+    rotate_rows: int = 100_000  # of a spool, which is turned into parquet as a whole
+    store_rows: int = 1_000_000  # in full spools are brought to the store at once, however early
     queue_rows: int = 200_000
     flush_rows: int = 2_000  # wait to be written at once, however early
 
@@ -87,10 +88,11 @@ class PredictionLog:
         self._queue: deque[Logged] = deque()
         self._queued_rows = 0
         self._segment: Segment | None = None
+        self._rotated_rows = 0
         self._pseudonyms: Pseudonyms | None = None
         self._closing = threading.Event()
         self._full = threading.Event()
-        self._rotated = threading.Event()
+        self._due = threading.Event()
         self._threads = [
             threading.Thread(target=self._write_spool, name="log-spool", daemon=True),
             threading.Thread(target=self._fill_store, name="log-store", daemon=True),
@@ -125,7 +127,7 @@ class PredictionLog:
         """Write what is queued and bring it to the store; what the store doesn't take waits in the spool."""
         self._closing.set()
         self._full.set()
-        self._rotated.set()
+        self._due.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(CLOSE_S)
@@ -142,8 +144,8 @@ class PredictionLog:
     def _fill_store(self) -> None:
         while not self._closing.is_set():
             self._store_segments()
-            self._rotated.wait(self._settings.rotate_interval_s)
-            self._rotated.clear()
+            self._due.wait(self._settings.rotate_interval_s)
+            self._due.clear()
         self._threads[0].join(CLOSE_S)
         self._store_segments(is_urgent=True)
 
@@ -171,8 +173,13 @@ class PredictionLog:
         except OSError as error:
             log.error("%d predictions may not outlive this machine: %s", segment.rows, error)
             self._rotate()
-        if segment.rows >= settings.rotate_rows or segment.age_s >= settings.rotate_interval_s:
+        if segment.age_s >= settings.rotate_interval_s:
             self._rotate()
+            self._due.set()
+        elif segment.rows >= settings.rotate_rows:
+            self._rotate()
+            if self._rotated_rows >= settings.store_rows:
+                self._due.set()
 
     def _forget(self, written: list[Logged]) -> None:
         with self._lock:
@@ -195,10 +202,11 @@ class PredictionLog:
     def _rotate(self) -> None:
         if self._segment is not None:
             self._segment.close()
+            self._rotated_rows += self._segment.rows
             self._segment = None
-            self._rotated.set()
 
     def _store_segments(self, *, is_urgent: bool = False) -> None:
+        self._rotated_rows = 0
         if segments(self._settings.spool):
             try:
                 store_by_process(self._store, self._settings.spool, self._tell, is_urgent=is_urgent)

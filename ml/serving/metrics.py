@@ -28,6 +28,7 @@ __all__ = ["PREDICTIONS", "ServerMetrics"]
 PREDICTIONS: Final = "mlops_predictions"
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_BUCKETS: Final = tuple(n / 10 for n in range(1, 11))
+SETTLED_AT: Final = 1000  # requests
 REASONS: Final = {
     400: "malformed",
     401: "unauthenticated",
@@ -95,16 +96,31 @@ class ServerMetrics:
             "mlops_challenger_returns", "Challengers taken out of use, by the limit they crossed.", "cause"
         )
         self._loads = self._counter("mlops_release_loads", "Releases loaded, by result.", "result")
-        # What every request counts: finding a label's series anew would take longer than counting.
-        self._answered, self._timed = cache(self._requests.labels), cache(self._latency.labels)
         self._decided, self._scored = cache(self._predictions.labels), cache(self._scores.labels)
+        # What every request counts is put down here first: the library's own counting takes several microseconds.
+        self._answered: Tally[tuple[str, int]] = Tally()
+        self._durations_s: dict[str, list[float]] = {}
+        self._unsettled = 0
 
     def observe_request(self, route: str, status: int, duration_s: float) -> None:
-        """One answered request."""
-        self._answered(route, status).inc()
-        self._timed(route).observe(duration_s)
+        """One answered request; from the event loop alone."""
+        self._answered[route, status] += 1
+        self._durations_s.setdefault(route, []).append(duration_s)
+        self._unsettled += 1
+        if self._unsettled >= SETTLED_AT:
+            self.settle()
         if status >= 400:
             self.observe_refusal(status)
+
+    def settle(self) -> None:
+        """Count what was put down: when there is much, when somebody asks, and now and then for other workers."""
+        answered, self._answered = self._answered, Tally()
+        durations, self._durations_s = self._durations_s, {}
+        self._unsettled = 0
+        for (route, status), count in answered.items():
+            self._requests.labels(route, status).inc(count)
+        for route, found in durations.items():
+            _observe_all(self._latency.labels(route), LATENCY_BUCKETS_S, np.array(found))
 
     def observe_refusal(self, status: int) -> None:
         """A request, or what was to be one, that was refused with that status."""
@@ -118,7 +134,7 @@ class ServerMetrics:
         """The predictions of one answer."""
         for decision, count in Tally(decisions.tolist()).items():
             self._decided(release, decision).inc(count)
-        _observe_all(self._scored(release), scores)
+        _observe_all(self._scored(release), SCORE_BUCKETS, scores)
 
     def observe_load(self, manifest: Manifest | None, release: str = "") -> None:
         """A release serves from now on, or failed to load (None)."""
@@ -147,7 +163,8 @@ class ServerMetrics:
         self._log_queue = rows
 
     def state(self) -> dict[str, Any]:
-        """What is true of this worker now."""
+        """What is true of this worker now, with all that it counted told."""
+        self.settle()
         return {
             "pid": os.getpid(),
             "in_flight": self.in_flight,
@@ -214,13 +231,13 @@ class _Now(Collector):
         return self._now()
 
 
-def _observe_all(histogram: Histogram, values: np.ndarray) -> None:
+def _observe_all(histogram: Histogram, bounds: tuple[float, ...], values: np.ndarray) -> None:
     """Observe many values at the price of a few: the library's own buckets, filled by their counts."""
     if len(values) == 1:
         histogram.observe(float(values[0]))
         return
-    places = np.searchsorted(SCORE_BUCKETS, values, side="left")
-    for place, count in enumerate(np.bincount(places, minlength=len(SCORE_BUCKETS)).tolist()):
+    places = np.searchsorted(bounds, values, side="left")
+    for place, count in enumerate(np.bincount(places).tolist()):
         if count:
             histogram._buckets[place].inc(count)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue] # the library observes one at a time
     histogram._sum.inc(float(values.sum()))  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
