@@ -22,12 +22,14 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Process:
-    """`mlops …` on a free port."""
+    """`mlops …`, or another module's command, on a free port."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None, stdout: Any = None) -> None:
+    def __init__(
+        self, *arguments: str, environment: dict[str, str] | None = None, stdout: Any = None, module: str = "ml"
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "ml", *arguments, "--port", "0"],
+            [sys.executable, "-m", module, *arguments, "--port", "0"],
             stdout=stdout,
             stderr=subprocess.PIPE,
             env=inherited | (environment or {}),

@@ -25,6 +25,9 @@ class AwsSettings(BaseModel):
     next_account_id: AccountId | None = Field(
         default=None, description="The next environment's account: it may read releases here, to be promoted to"
     )
+    previous_account_id: AccountId | None = Field(
+        default=None, description="The previous environment's account, in the same region: releases come from there"
+    )
     account_is_shared: bool = Field(
         default=False, description="Another stack of this account makes what an account has once"
     )
@@ -39,4 +42,6 @@ class AwsSettings(BaseModel):
             raise ValueError(f"cidr is {self.cidr}; three subnets and their services need a network of /16 to /20")
         if self.next_account_id == self.account_id:
             raise ValueError("next_account_id is the account itself; promotion inside one account needs no grant")
+        if self.previous_account_id == self.account_id:
+            raise ValueError("previous_account_id is the account itself; each environment has one of its own")
         return self

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.feedback.retrain import Retrained
     from ml.feedback.triggers import Verdict
 
-__all__ = ["REQUESTS", "retrain"]
+__all__ = ["REQUESTS", "request_training", "retrain"]
 
 REQUESTS = "retraining/requested"
 
@@ -59,7 +59,7 @@ def retrain(stack: str | None, target: str | None, check: bool, request: bool, r
         verdict = judge(problem, source, datetime.now(UTC))[0]
         _show(Retrained(verdict), source.stack, as_json)
         if request and verdict.is_due:
-            _request(Store(source.store_uri), verdict)
+            request_training(Store(source.store_uri), verdict)
         return
     into = Runtime.load(target) if target and target != stack else source
     try:
@@ -68,7 +68,7 @@ def retrain(stack: str | None, target: str | None, check: bool, request: bool, r
         click.echo(json.dumps({"run": None, "release": None, "busy": str(busy)}) if as_json else str(busy))
 
 
-def _request(store: Store, verdict: "Verdict") -> None:
+def request_training(store: Store, verdict: "Verdict") -> None:
     """Leave an object in the store: a cloud tells of new objects, and the stack's pipeline listens."""
     now = datetime.now(UTC)
     key = f"{REQUESTS}/{now:%Y-%m-%dT%H-%M-%S-%fZ}.json"

@@ -228,6 +228,24 @@ def test_the_next_environment_reads_releases_and_nothing_else(planned: Callable[
     ]
 
 
+def test_ci_of_the_next_environment_may_borrow_just_that(planned: Callable[..., Plan]) -> None:
+    """Between two accounts, both must allow it: the policies of what is lent, and that of the role which borrows."""
+
+    def things(stack: str, name: str, sid: str) -> set[str]:
+        return {
+            resource
+            for owner, statement in documents(planned(stack))
+            if owner == name and statement["Sid"].startswith(sid)
+            for resource in statement["Resource"]
+        }
+
+    lent = things("aws-sagemaker-dev", "store-policy", "PromotedFrom")
+    borrowed = things("aws-sagemaker-test", "identity-ci-github-policy", "Previous")
+    assert {arn for arn in borrowed if ":s3:" in arn} == lent
+    assert "arn:aws:ecr:eu-west-1:111122223333:repository/mlops-aws-sagemaker-dev-image" in borrowed
+    assert not things("aws-sagemaker-dev", "identity-ci-github-policy", "Previous")
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_bucket_is_closed_versioned_and_encrypted(planned: Callable[..., Plan], stack: str) -> None:
     plan = planned(stack)

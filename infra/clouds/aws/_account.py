@@ -4,7 +4,7 @@ from infra.config import StackConfig
 from infra.config.aws import AwsSettings
 from infra.naming import physical
 
-__all__ = ["arn", "bucket_arn", "bucket_name", "in_every_region", "partition", "settings"]
+__all__ = ["arn", "bucket_arn", "bucket_name", "bucket_of", "in_every_region", "partition", "settings"]
 
 LONGEST_BUCKET_NAME = 63
 PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}  # by the beginning of the region; else aws
@@ -42,6 +42,9 @@ def bucket_arn(config: StackConfig, name: str) -> str:
 def bucket_name(config: StackConfig, role: str) -> str:
     """Buckets share one namespace with the whole world."""
     account = settings(config)
-    return physical(
-        config.stack, role, maximum_length=LONGEST_BUCKET_NAME, unique_in=f"{account.account_id}/{account.region}"
-    )
+    return bucket_of(config.stack, role, account.account_id, account.region)
+
+
+def bucket_of(stack: str, role: str, account_id: str, region: str) -> str:
+    """The name of a bucket of any stack, in whatever account."""
+    return physical(stack, role, maximum_length=LONGEST_BUCKET_NAME, unique_in=f"{account_id}/{region}")

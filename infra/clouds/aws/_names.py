@@ -7,7 +7,9 @@ from infra.naming import physical
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "IMAGE",
     "LONGEST_NAME",
+    "LONGEST_REPOSITORY_NAME",
     "STORE",
     "endpoint_name",
     "job_prefix",
@@ -18,6 +20,8 @@ __all__ = [
 STORE = "store"  # the role in the name of the store's bucket
 CHAMPION = "champion"  # the variant of the pinned release
 CHALLENGER = "challenger"
+IMAGE = "image"  # the role in the name of the repository
+LONGEST_REPOSITORY_NAME = 256
 LONGEST_NAME = 63  # of whatever SageMaker has
 
 

@@ -11,6 +11,7 @@ from infra.clouds.aws._account import arn, in_every_region, settings
 from infra.clouds.aws._ci import CiTrust, trusts
 from infra.clouds.aws._names import tracking_name
 from infra.clouds.aws._policy import Statement, allow, document, trust
+from infra.clouds.aws._promotion import borrows
 from infra.contracts import IdentityArgs
 from infra.naming import logical, physical
 
@@ -22,7 +23,7 @@ SESSION_S = 3600
 READS = {
     "training": ("runtime", "data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions"),
     "scoring": ("bundles", "signatures", "ledger", "scoring"),
-    "serving": ("bundles", "signatures", "ledger"),
+    "serving": ("bundles", "signatures", "ledger", "privacy"),  # whose predictions are not to be kept
     "monitoring": (
         "runtime",
         "data",
@@ -44,12 +45,14 @@ READS = {
 WRITES = {
     "training": ("data", "tracking", "training", "retraining"),  # a job of SageMaker leaves its output as this role
     "scoring": ("scoring",),
-    "serving": ("predictions", "capture"),
+    "serving": ("predictions", "capture", "privacy/pseudonym.key"),  # the key is made by whoever needs it first
     "monitoring": ("monitoring", "retraining"),
     "tracking": ("tracking",),
     "ci": ("data", "datasets", "bundles", "signatures", "ledger"),
 }
-DELETES = {"scoring": ("scoring",)}  # parts are moved to where they are published
+BELOW = ("", "/*")
+# Parts of a scoring are moved to where they are published; predictions on people who were erased meanwhile go.
+DELETES = {"scoring": ("scoring",), "serving": ("predictions",)}
 
 
 class Identity(pulumi.ComponentResource):
@@ -108,17 +111,18 @@ class Identity(pulumi.ComponentResource):
 
     def _data(self, workload: str) -> list[Statement]:
         store, key = self._args.store.identifier, self._args.keys.data
-        prefixes = sorted({*READS[workload], *WRITES[workload]})
+        prefixes = sorted({*READS[workload], *(p for p in WRITES[workload] if "." not in p)})
         below = {"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes] + prefixes}}
         removes = [pulumi.Output.concat(store, f"/{p}/*") for p in DELETES.get(workload, ())]
         return [
             *([allow("Remove", ["s3:DeleteObject"], removes)] if removes else []),
             allow("List", ["s3:ListBucket"], [store], when=below),
-            allow("Read", ["s3:GetObject"], [pulumi.Output.concat(store, f"/{p}/*") for p in prefixes]),
+            # The bare prefix too: a client first asks whether it is an object, and a refusal is no "no".
+            allow("Read", ["s3:GetObject"], [pulumi.Output.concat(store, f"/{p}{s}") for p in prefixes for s in BELOW]),
             allow(
                 "Write",
                 ["s3:PutObject", "s3:AbortMultipartUpload"],
-                [pulumi.Output.concat(store, f"/{p}/*") for p in WRITES[workload]],
+                [pulumi.Output.concat(store, f"/{p}" if "." in p else f"/{p}/*") for p in WRITES[workload]],
             ),
             allow("Encrypted", actions.USE_KEY, [key]),
         ]
@@ -152,6 +156,7 @@ class Identity(pulumi.ComponentResource):
                 allow("Image", [*actions.PULL_IMAGE, *actions.PUSH_IMAGE], [self._args.images.identifier]),
                 allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
                 *self._platform.trains(config),
+                *borrows(config),
                 tracks,
             ],
         )

@@ -7,6 +7,7 @@ from pulumi_aws import ecr
 
 from infra.clouds.aws._account import in_every_region, settings
 from infra.clouds.aws._actions import PULL_IMAGE
+from infra.clouds.aws._names import IMAGE, LONGEST_REPOSITORY_NAME
 from infra.clouds.aws._policy import allow
 from infra.contracts import ImageRegistryArgs
 from infra.naming import logical, physical
@@ -29,7 +30,7 @@ class ImageRegistry(pulumi.ComponentResource):
         super().__init__("mlops:aws:ImageRegistry", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
         config, account = args.config, settings(args.config)
-        repository_name = physical(config.stack, "image", maximum_length=256)
+        repository_name = physical(config.stack, IMAGE, maximum_length=LONGEST_REPOSITORY_NAME)
         repository = ecr.Repository(
             logical(name, "repository"),
             name=repository_name,

@@ -10,6 +10,7 @@ from infra.clouds.aws._account import bucket_arn, bucket_name, in_every_region, 
 from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
 from infra.clouds.aws._names import STORE
 from infra.clouds.aws._policy import Statement, allow, document, trust
+from infra.clouds.aws._promotion import PROMOTED, PROMOTED_PREFIXES
 from infra.clouds.aws.keys import for_the_account
 from infra.config import StackConfig
 from infra.contracts import ObjectStoreArgs
@@ -18,7 +19,6 @@ from infra.naming import logical, physical
 __all__ = ["ObjectStore", "store_uri"]
 
 LEDGER = "ledger/"
-PROMOTED = ("bundles/*", "signatures/*", "ledger/*")  # what the next environment reads
 
 
 def store_uri(config: StackConfig) -> str:
@@ -167,7 +167,7 @@ def _next_account(args: ObjectStoreArgs) -> list[Statement]:
         return []
     bucket = bucket_arn(args.config, bucket_name(args.config, STORE))
     reader = {"AWS": in_every_region(args.config, "iam", "root", account_id=account.next_account_id)}
-    promoted = {"StringLike": {"s3:prefix": list(PROMOTED)}}
+    promoted = {"StringLike": {"s3:prefix": list(PROMOTED_PREFIXES)}}
     return [
         allow("PromotedFrom", ["s3:GetObject"], [f"{bucket}/{prefix}" for prefix in PROMOTED], to=reader),
         allow("PromotedFromList", ["s3:ListBucket"], [bucket], to=reader, when=promoted),
