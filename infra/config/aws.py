@@ -5,7 +5,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["AwsSettings"]
+__all__ = ["PARTITIONS", "AwsSettings"]
+
+PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}  # by the beginning of the region; else aws
 
 AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
@@ -27,6 +29,9 @@ class AwsSettings(BaseModel):
     )
     previous_account_id: AccountId | None = Field(
         default=None, description="The previous environment's account, in the same region: releases come from there"
+    )
+    roles_are_bounded: bool = Field(
+        default=False, description="Every role gets the boundary that `mlops permissions` prints; make it first"
     )
     account_is_shared: bool = Field(
         default=False, description="Another stack of this account makes what an account has once"

@@ -41,9 +41,12 @@ def _in_the_account(config: "StackConfig") -> pulumi.ResourceOptions:
     import pulumi_aws as aws
 
     from infra.clouds.aws._account import settings
+    from infra.clouds.aws._boundary import bound_roles
     from infra.naming import tags
 
     account = settings(config)
+    if account.roles_are_bounded:
+        bound_roles(config)
     provider = aws.Provider(
         "aws",
         region=account.region,  # pyright: ignore[reportArgumentType] # a plain string, checked by the configuration

@@ -1,13 +1,12 @@
 """The account that a stack lives in, and the names of things in it."""
 
 from infra.config import StackConfig
-from infra.config.aws import AwsSettings
+from infra.config.aws import PARTITIONS, AwsSettings
 from infra.naming import physical
 
 __all__ = ["arn", "bucket_arn", "bucket_name", "bucket_of", "in_every_region", "partition", "settings"]
 
 LONGEST_BUCKET_NAME = 63
-PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}  # by the beginning of the region; else aws
 
 
 def settings(config: StackConfig) -> AwsSettings:
