@@ -8,7 +8,7 @@ __all__ = ["DriftLimits", "FairnessLimits", "Monitoring", "PerformanceLimits", "
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class DriftLimits(_Frozen):

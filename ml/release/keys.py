@@ -43,7 +43,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ml.errors import InputRefused
-from ml.release.stackfile import project_root
+from ml.release.checkout import project_root
 from ml.store import Store
 
 __all__ = [

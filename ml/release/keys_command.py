@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from ml.release.checkout import project_root
 from ml.release.keys import TrustedKeys, current_name, new_key, personal_folder, shared_folder
-from ml.release.stackfile import project_root
 from ml.store import Store
 
 __all__ = ["keys"]

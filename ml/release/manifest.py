@@ -12,7 +12,7 @@ DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class MetricResult(_Frozen):

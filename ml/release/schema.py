@@ -19,7 +19,7 @@ class BundleSchema(BaseModel):
     `outcomes` says what each code of the target means; `positive` is the code that a score is the probability of.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     schema_version: Literal[1] = 1
     title: str

@@ -14,23 +14,14 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from ml.errors import InputRefused
 from ml.release.bundle import key_of
+from ml.release.checkout import PROJECT_FILE, project_root
 
-__all__ = ["RELEASE_KEY", "pin", "pinned", "project_root", "stack_file", "unpin"]
+__all__ = ["RELEASE_KEY", "pin", "pinned", "stack_file", "unpin"]
 
-PROJECT_FILE: Final = "Pulumi.yaml"
 CONFIG_KEY: Final = "config"
 RELEASE_KEY: Final = "mlops:release"
 
 _Edit = tuple[int, int, str]  # replace the text from one index to another
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The nearest folder, from `start` (the working directory) upwards, that holds a Pulumi.yaml."""
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
-            return folder
-    raise InputRefused(f"There is no {PROJECT_FILE} in {start} or above it. Run this inside the project's checkout.")
 
 
 def stack_file(stack: str, root: Path | None = None) -> Path:

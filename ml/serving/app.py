@@ -174,9 +174,7 @@ class ModelServer:
                 await self._peers.listen(self._told)
             await self.host.load_first()
             self._accepts.set()
-            # What is there by now stays: looking through it again and again would make requests wait.
-            gc.collect()
-            gc.freeze()
+            gc.freeze()  # what is there by now stays: looking through it again and again would make requests wait
             while True:
                 await asyncio.sleep(FOLLOW_S)
                 self._metrics.settle()

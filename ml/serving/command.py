@@ -1,8 +1,7 @@
 """`mlops serve` and `mlops predict`."""
 
+import gc
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from ml.errors import InputRefused, MlopsError
-from ml.runtime import Runtime
 from ml.serving.access.keys import own_headers
 from ml.serving.access.options import access_options, access_settings
 from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
@@ -79,11 +77,13 @@ SHOWN_REASONS: Final = 5
 )
 def serve(host: str, port: int, workers: str, log_format: str, **options: Any) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
+    gc.disable()  # nothing of what is imported here is garbage: looking for some is a tenth of the start
     from ml.serving.app import ModelServer, worker
     from ml.serving.deployment import admin_token
     from ml.serving.run import run, run_workers
     from ml.serving.workers import workers_of
 
+    gc.enable()
     settings, count = settings_of(options), workers_of(workers)
     where = (host, port, connection_limits(options), options["drain_s"])
     if count == 1:
@@ -122,6 +122,8 @@ def predict(file: Any, stack: str, explain: bool, as_json: bool) -> None:
     FILE holds one row as a JSON object, a list of rows, or {"rows": [row, ...]}, where "subjects": [name, ...]
     may say whom each row is about. Without FILE, the endpoint's own example row is sent.
     """
+    from ml.runtime import Runtime
+
     url = Runtime.load(stack).endpoint_url
     if url is None:
         raise MlopsError(
@@ -139,6 +141,9 @@ def _example(url: str) -> bytes:
 
 
 def _ask(url: str, body: bytes | None) -> dict[str, Any]:
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"} | own_headers())  # noqa: S310 # the stack's own URL
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310

@@ -108,12 +108,12 @@ class Connection(HttpToolsProtocol):
                 self._start_asgi_task(cycle, self.app)
 
     def _parse(self, data: bytes) -> None:
+        parser: Any = self.parser  # untyped, and None only when the connection is lost
         try:
-            cast(Any, self.parser).feed_data(data)  # untyped, and None only when the connection is lost
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             # The parser stops before the body of a request that offers another protocol, as Java's client does on each
             # first one. No other is spoken here, so it is read again without the offer.
-            parser = cast(Any, self.parser)
             head = without_offer(parser.get_method(), self.url, parser.get_http_version(), self.headers)
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(head + data[upgrade.args[0] :])
@@ -137,7 +137,10 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the head; what stands behind the body is read over, as it could change what was decided."""
         if self._is_head_begun:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the head is one that two servers could read in two ways."""
@@ -145,7 +148,7 @@ class Connection(HttpToolsProtocol):
         self._waiting_since, self._head_bytes, self._is_head_begun = None, 0, False
         if is_large and size_of(self.url, self.headers) > self._limits.head_bytes:
             self._stop(self._too_large())
-        parser = cast(Any, self.parser)
+        parser: Any = self.parser
         version, method = parser.get_http_version(), parser.get_method()
         if wrong := mistake(method, version, self.headers):
             self._stop(_Refusal(400, wrong))
@@ -161,9 +164,9 @@ class Connection(HttpToolsProtocol):
         if version != "1.1":
             scope["http_version"] = version
         keep_alive = version != "1.0" and can_stay and not self._is_spare
-        before, cycle = self._newest, Cycle(self, scope, self.transport, self.flow, keep_alive=keep_alive)
+        can_start, cycle = self._is_idle, Cycle(self, scope, self.transport, self.flow, keep_alive=keep_alive)
         self.cycle = cycle
-        if before is None or before.response_complete:
+        if can_start:
             self._answered = self._unstarted = cycle
         else:
             self.flow.pause_reading()
@@ -209,13 +212,8 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _is_idle(self) -> bool:
-        newest = self._newest
+        newest: Any = self.cycle  # the newest request with a whole head, None before the first
         return newest is None or newest.response_complete
-
-    @property
-    def _newest(self) -> RequestResponseCycle | None:
-        """The newest request with a whole head: the one whose body comes, not always the one that is answered."""
-        return cast(RequestResponseCycle | None, self.cycle)  # uvicorn's type forgets the time before the first
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
@@ -263,8 +261,8 @@ class Connection(HttpToolsProtocol):
         """Answer with an error and close, after the requests before it."""
         self._is_refused = True
         self._refusal = _Refusal(status, sentence)
-        cycle = self._newest
-        if cycle is not None and not cycle.response_complete:
+        if not self._is_idle:
+            cycle = self.cycle
             if not cycle.more_body:
                 return  # on_response_complete says it
             cycle.disconnected = True  # its own body is what is wrong, and this is its answer

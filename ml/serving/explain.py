@@ -25,7 +25,7 @@ EXPLANATION_FILE: Final = "explanation.json"
 class Importance(BaseModel):
     """How far a feature moves the score of a row on average, in either direction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     feature: str
     mean_absolute_contribution: float
@@ -39,7 +39,7 @@ class Explanation(BaseModel):
     the most important feature first.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     schema_version: Literal[1] = 1
     method: Literal["permutation-shap"] = "permutation-shap"

@@ -95,9 +95,15 @@ class Routes:
 
 def media_type(scope: Scope, default: str) -> str:
     """The body's content type without parameters; RequestRefused for what is not in UTF-8, or is compressed."""
-    if header(scope, b"content-encoding") not in (None, "identity"):
+    given = encoding = None
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            given = given or value.decode("latin-1")
+        elif name == b"content-encoding":
+            encoding = encoding or value.decode("latin-1")
+    if encoding not in (None, "identity"):
         raise RequestRefused(415, "The body is compressed. Send it as it is.")
-    given = header(scope, b"content-type") or default
+    given = given or default
     return JSON if given == JSON else _kind(given)
 
 
