@@ -20,6 +20,7 @@ class BucketConfig:
     """What differs between buckets; days are counted by S3, at midnight UTC."""
 
     name: str
+    arn: str
     region: str
     is_protected: bool
     noncurrent_days: int
@@ -53,7 +54,6 @@ class PrivateBucket(pulumi.ComponentResource):
             force_destroy=False,
             opts=pulumi.ResourceOptions(parent=self, protect=config.is_protected),
         )
-        self.arn = self.bucket.arn
         self.versioning = s3.BucketVersioning(
             logical(name, "versioning"),
             bucket=self.bucket.bucket,
@@ -62,6 +62,8 @@ class PrivateBucket(pulumi.ComponentResource):
             opts=self._child,
         )
         self.name = self.bucket.bucket
+        # Known before the bucket is there, unlike its own output: a preview shows the policy, and rules can judge it.
+        self.arn = self.name.apply(lambda _: config.arn)
         self._encrypt(name, key_arn)
         policy = self._close(name, statements)
         # Whoever is given this name may rely on what the policy lets it do.

@@ -74,8 +74,10 @@ class ObjectStore(pulumi.ComponentResource):
         statements: Sequence[Statement] = (),
     ) -> PrivateBucket:
         environment = self._args.config.environment
+        called = bucket_name(self._args.config, role)
         config = BucketConfig(
-            bucket_name(self._args.config, role),
+            called,
+            bucket_arn(self._args.config, called),
             region,
             environment.is_protected,
             environment.noncurrent_days,
