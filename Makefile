@@ -10,7 +10,7 @@ UV := $(UV_HOME)/bin/uv
 EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
 CLOUDS := aws sagemaker simulate # what `make preview` adds
 
-.PHONY: help up down preview test doctor tour image benchmark-drift benchmark-serving
+.PHONY: help up down preview policies test doctor tour image benchmark-drift benchmark-serving
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
@@ -22,6 +22,9 @@ down: .venv/.synced ## End the stack; asks before it deletes data (YES=1 doesn't
 
 preview: .venv/.synced-clouds ## Any stack's plan with no account, and a picture (STACK=aws-sagemaker-prod)
 	@$(PYTHON) -m pipelines.preview --stack $(STACK)
+
+policies: .venv/.synced-clouds ## Judge a stack by every rule with no account (STACK=aws-sagemaker-prod)
+	@$(PYTHON) -m pipelines.policies --stack $(STACK)
 
 test: .venv/.synced-dev ## The whole test suite: linters, types, rules, tests
 	@$(PYTHON) -m pipelines.check

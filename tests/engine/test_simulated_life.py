@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from infra.engine.environ import PROJECT
+from infra.policies import PACK
 from infra.simulation.faults import Fault
 from ml.problem import Problem
 from ml.release.approve import approve
@@ -115,7 +116,7 @@ def test_a_release_is_promoted_to_the_environment_and_served_there(
     if stack.endswith("-prod"):
         assert "is not approved for prod" in clouds.pulumi("preview", stack=stack, fails=True)
         approve(here, released["digest"], 14, here.signer(APPROVER))
-    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
+    clouds.pulumi("up", "--yes", "--skip-preview", "--policy-pack", str(PACK), stack=stack)
     assert clouds.outputs(stack)["release"] == released["digest"]
     sagemaker = client(clouds, stack, "sagemaker")
     (endpoint,) = sagemaker.list_endpoints()["Endpoints"]
