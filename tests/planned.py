@@ -1,0 +1,185 @@
+"""The project's program in this process, on a simulated account: every resource as the engine would hand it to rules.
+
+Neither an engine nor a provider's process: a stack takes a second, and the same one answers many questions.
+"""
+
+import asyncio
+import copy
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pulumi.runtime import mocks, settings, sync_await
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_pulumi_func
+
+from infra import blueprint, release
+from infra.config import StackConfig
+from infra.engine.environ import PROJECT
+from infra.policies.check import environment_of
+from infra.policies.rule import UNKNOWN, Resource
+from infra.simulation import wire
+from infra.simulation.faults import Faults
+from infra.simulation.lifecycle import Operation, Refused
+from infra.simulation.settings import Settings
+from infra.simulation.world import World
+
+__all__ = ["DIGEST", "Planned", "plan", "refusals", "stated"]
+
+DIGEST = "sha256:" + "a" * 64
+RUN = "run"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stack: its resources, and those that need each of them."""
+
+    stack: str
+    resources: list[Resource]
+    account: Path  # the folder of the simulated account that they were made in
+    settings: Settings
+    users: Mapping[str, frozenset[str]]  # name → names of the resources that depend on it
+
+
+def stated(stack: str, **values: Any) -> dict[str, str]:
+    """The values of a shipped stack's file, as the engine hands them over."""
+    content = yaml.safe_load((PROJECT / "stacks" / f"Pulumi.{stack}.yaml").read_text())["config"]
+    given = {key: value for key, value in (content | values).items() if value is not None}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+
+
+def plan(stack: str, folder: Path, *, preview: bool = False, released: bool = True, **values: Any) -> Planned:
+    """A shipped stack, all values known; with `preview` only those that a preview knows."""
+    monitor = _Monitor(stack, folder, preview=preview)
+    pins = {"mlops:release": DIGEST, "mlops:image": DIGEST} if released else {}
+    config = StackConfig.parse(stack, stated(stack, **pins, **values))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "check", lambda *_: DIGEST if released else None)
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor, preview=preview)
+        settings.SETTINGS.root_directory = str(folder)
+
+        async def program() -> None:
+            blueprint.compose(config)
+
+        sync_await._sync_await(run_pulumi_func(program))
+    return Planned(stack, monitor.seen, folder, monitor.provider, monitor.users())
+
+
+def refusals(planned: Planned, changed: Sequence[Resource], folder: Path) -> list[str]:
+    """What the simulated cloud says to a program with these resources in place of the planned ones.
+
+    What is changed is changed in a copy of the account, what is gone goes, and what depends on either is asked again.
+    """
+    before = {resource.name: resource for resource in planned.resources}
+    after = {resource.name: resource for resource in changed}
+    differing = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    asked = differing | {user for name in differing for user in planned.users.get(name, ())}
+    shutil.copytree(planned.account, folder)
+    world = World(folder, Faults([]))
+    account = world.account(planned.stack, RUN)
+    made = {thing.urn: thing for thing in account.things()}
+    for name in differing - after.keys():
+        if thing := made.get(before[name].urn):
+            account.remove(thing)
+    return [said for resource in changed if resource.name in asked for said in _said(planned, resource, world, made)]
+
+
+def _said(planned: Planned, resource: Resource, world: World, made: Mapping[str, Any]) -> list[str]:
+    if not resource.type.startswith("aws:"):
+        return []
+    inputs = copy.deepcopy(dict(resource.properties))
+    try:
+        operation = Operation.of(
+            world, planned.settings, resource.type, resource.urn, (planned.stack, RUN), preview=False
+        )
+        thing = made.get(resource.urn)
+        inputs, found = operation.check(thing.inputs if thing else {}, inputs, b"1")
+        if found:
+            return [f"{resource.name}: {each.path}: {each.reason}" for each in found]
+        if thing is None:
+            operation.create(inputs, frozenset())
+        else:
+            operation.update(thing.id, thing.inputs | thing.outputs, inputs, frozenset())
+    except Refused as error:
+        return [str(error)]
+    return []
+
+
+class _Nothing(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        raise AssertionError(args.typ)
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"{args.token} has no answer here")
+
+
+class _Monitor(mocks.MockMonitor):
+    """What the engine does with a registration: the provider checks and creates it."""
+
+    def __init__(self, stack: str, folder: Path, *, preview: bool) -> None:
+        super().__init__(_Nothing())
+        self.stack, self.preview = stack, preview
+        self.world = World(folder, Faults([]))
+        self.provider = Settings.of("aws", {})
+        self.seen: list[Resource] = []
+        self.needs: dict[str, frozenset[str]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 # the protocol's name
+        if request.type == "pulumi:pulumi:Stack":
+            return super().RegisterResource(request)
+        urn = self.make_urn(request.parent, request.type, request.name)
+        given = wire.decode(request.object)
+        given.pop("__provider", None)
+        identifier, outputs = self._make(urn, request, given)
+        sources = {key: _names(each.urns) for key, each in request.propertyDependencies.items()}
+        self.needs[request.name] = _names(request.dependencies)
+        self.seen.append(
+            Resource(
+                type=request.type,
+                name=request.name,
+                properties=_ours(given),
+                environment=environment_of(self.stack),
+                is_protected=request.protect,
+                sources=sources,
+                urn=urn,
+            )
+        )
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=wire.encode(outputs))
+
+    def _make(self, urn: str, request: Any, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if request.type == "pulumi:providers:aws":
+            self.provider = Settings.of("aws", given)
+        if not request.type.startswith("aws:"):
+            return f"{request.name}-id", given | {"serving": given.get("release")}
+        operation = Operation.of(self.world, self.provider, request.type, urn, (self.stack, RUN), preview=self.preview)
+        inputs, found = operation.check({}, given, b"1")
+        if found:
+            raise Refused(f"{request.name}: {found}")
+        return operation.create(inputs, frozenset())
+
+    def users(self) -> dict[str, frozenset[str]]:
+        """name → names of those that need it."""
+        found: dict[str, set[str]] = {}
+        for name, needed in self.needs.items():
+            for each in needed:
+                found.setdefault(each, set()).add(name)
+        return {name: frozenset(users) for name, users in found.items()}
+
+
+def _names(urns: Any) -> frozenset[str]:
+    return frozenset(urn.rpartition("::")[2] for urn in urns)
+
+
+def _ours(value: Any) -> Any:
+    """With the mark that rules know for what isn't known yet."""
+    if isinstance(value, dict):
+        return {key: _ours(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_ours(each) for each in value]
+    return UNKNOWN if wire.is_unknown(value) else value

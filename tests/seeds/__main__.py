@@ -1,0 +1,20 @@
+"""How many of the planted mistakes are stopped, and by what; `--write` also into docs/policies.md."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from infra.policies.table import FILE, with_section
+from tests.seeds.mistakes import mistakes
+from tests.seeds.report import outcomes, plans, summary
+
+if __name__ == "__main__":
+    stacks = sorted({mistake.stack for mistake in mistakes()})
+    with plans(stacks) as planned, tempfile.TemporaryDirectory() as folder:
+        found = outcomes(planned, Path(folder))
+    for outcome in found if "--verbose" in sys.argv else ():
+        print(f"{', '.join(outcome.by) or 'NOT STOPPED'}: {outcome.mistake.text}")
+        print("".join(f"    {each}\n" for each in outcome.sentences[:2]))
+    print(summary(found))
+    if "--write" in sys.argv:
+        FILE.write_text(with_section(FILE.read_text(encoding="utf-8"), "mistakes", summary(found)), encoding="utf-8")
