@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,17 @@ __all__ = ["Batch", "Waiting"]
 
 
 class Waiting(NamedTuple):
-    """A request whose rows were read with the schema of `model`; `done` is given its answer, or what went wrong."""
+    """A request whose rows were read with the schema of `model`.
+
+    `done` is given `whose` and the answer, or what went wrong.
+    """
 
     model: ServedModel
     rows: Rows
     call: Call
     request_id: str
-    done: Callable[[Response | Exception], None]
+    done: Callable[[Any, Response | Exception], None]
+    whose: Any
 
 
 class Batch:
@@ -62,7 +66,7 @@ class Batch:
             scored = _score(model, requests)
         except Exception as error:
             if len(requests) == 1:
-                requests[0].done(error)
+                requests[0].done(requests[0].whose, error)
                 return
             for one in requests:  # whose fault it is shows when each is scored alone
                 self._answer_all(model, [one])
@@ -78,7 +82,7 @@ class Batch:
                 answer: Response | Exception = one.call.write(model, own, one.request_id, None)
             except Exception as error:
                 answer = error
-            one.done(answer)
+            one.done(one.whose, answer)
 
     def _keep(self, model: ServedModel, requests: list[Waiting], scored: Scored) -> None:
         self._log.put(

@@ -73,13 +73,10 @@ class Cycle(RequestResponseCycle):
         """Answer as a whole; nothing happens when nobody is there to read it."""
         if self.disconnected or self.response_started or self.transport.is_closing():
             return
-        head = [STATUS_LINE[response.status]]
-        for name, value in self.default_headers:
-            head += (name, b": ", value, b"\r\n")
-        for name, value in raw_headers(response, request_id):
-            head += (name, b": ", value, b"\r\n")
-        head += (b"\r\n", response.body) if self.keep_alive else (CLOSE, b"\r\n", response.body)
-        self.transport.write(b"".join(head))
+        lines = [b"%b: %b\r\n" % pair for pair in self.default_headers]
+        lines += [b"%b: %b\r\n" % pair for pair in raw_headers(response, request_id)]
+        end = b"\r\n" if self.keep_alive else CLOSE + b"\r\n"
+        self.transport.write(b"".join((STATUS_LINE[response.status], *lines, end, response.body)))
         self.response_started = self.response_complete = True
         if not self.keep_alive:
             self.transport.close()

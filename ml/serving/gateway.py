@@ -5,10 +5,9 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ml.serving.access.check import PROBES, Access
 from ml.serving.batch import Batch, Waiting
@@ -36,6 +35,15 @@ RETRY_LATER: Final = (429, 503)
 RETRY_AFTER_S: Final = "1"
 
 log = logging.getLogger(__name__)
+
+
+class _Pending(NamedTuple):
+    """A request that is answered in this round of the loop."""
+
+    route: Route
+    request: Request
+    reply: Reply
+    started: float
 
 
 class Gateway:
@@ -86,29 +94,23 @@ class Gateway:
         if route is None or route.call is None or scope["method"] != "POST" or model is None or self._tracing:
             return False
         request = Request(scope, _no_more, _request_id(scope), {})
-        label = _label(route, scope)
-
-        def done(response: Response) -> None:
-            reply(_completed(response), request.id)
-            self._record(request, label, response.status, time.perf_counter() - started, None)
-
+        pending = _Pending(route, request, reply, started)
         try:
             self._bodies.refuse_beyond(len(body))
             self._let_in(route, request)
             call = route.call(scope, body)
             if call.explain:
                 return False
-            self._batch.add(
-                Waiting(model, call.read(model), call, request.id, partial(self._done, route, request, done))
-            )
-        except RequestRefused as refused:
-            done(route.refuse(refused, request.id))
+            self._batch.add(Waiting(model, call.read(model), call, request.id, self._done, pending))
+        except Exception as error:
+            self._done(pending, error)
         return True
 
-    def _done(
-        self, route: Route, request: Request, done: Callable[[Response], None], answer: Response | Exception
-    ) -> None:
-        done(answer if isinstance(answer, Response) else self._failure(answer, route.refuse, request))
+    def _done(self, pending: "_Pending", answer: Response | Exception) -> None:
+        route, request, reply, started = pending
+        response = answer if isinstance(answer, Response) else self._failure(answer, route.refuse, request)
+        reply(_completed(response), request.id)
+        self._record(request, _label(route, request.scope), response.status, time.perf_counter() - started, None)
 
     def _record(self, request: Request, label: str, status: int, duration_s: float, span: "Span | None") -> None:
         self._metrics.observe_request(label, status, duration_s)
@@ -133,6 +135,8 @@ class Gateway:
         return refuse(RequestRefused(500, "The server failed; its log names this request id."), request.id)
 
     def _let_in(self, route: Route | None, request: Request) -> None:
+        if not self._access.is_asked_for:
+            return
         caller = self._access.caller(request.scope, route.path if route else ROUTE_OTHER)
         if caller is not None:
             request.scope[CALLER] = caller
