@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from benchmarks.serving import picture
+from benchmarks.serving import picture, table
 from benchmarks.serving.contenders import ECHO, MLFLOW, OURS, Contender, contenders
 from benchmarks.serving.load import Server
 from benchmarks.serving.release import ROWS, Release, make
@@ -48,7 +48,7 @@ def main(
     work: Path,
     out: Path,
 ) -> None:
-    """Write results.json and results.png.
+    """Write results.json, results.md and results.png.
 
     Example: python -m benchmarks.serving --rounds 3
     """
@@ -81,7 +81,7 @@ def main(
                 click.echo(f"{contender.name} is left out from here on: {error}", err=True)
             _write(runs, chosen, failed, release, out)
         longest_s = max(longest_s, time.monotonic() - began)
-    click.echo(as_text(json.loads(file.read_text(encoding="utf-8"))))
+    click.echo(table.as_text(json.loads(file.read_text(encoding="utf-8"))))
 
 
 def _write(
@@ -92,6 +92,7 @@ def _write(
         return
     results = _results(runs, chosen, failed, release)
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (out / "results.md").write_text(table.as_markdown(results), encoding="utf-8")
     picture.draw(results, out / "results.png")
 
 
@@ -255,21 +256,6 @@ def _line(run: dict[str, Any]) -> str:
         f"round {run['round']}  {run['contender']:26}cold {run['cold_start_s']:6.2f} s{speeds} requests/s  "
         f"{run['memory']['rss_mb']:6.0f} MB" + (f"  {errors:.0f} errors" if errors else "")
     )
-
-
-def as_text(results: dict[str, Any]) -> str:
-    """The medians as plain text."""
-    keys = [_key(rows, connections) for rows in ROWS for connections in CONNECTIONS]
-    lines = [f"{'requests/s':26}" + "".join(f"{key:>26}" for key in keys) + f"{'cold s':>9}{'MB':>7}{'runs':>6}"]
-    for name, c in results["contenders"].items():
-        speeds = "".join(f"{c['loads'][key]['requests_per_second']['median']:26.0f}" for key in keys)
-        cold, memory = c["cold_start_s"]["median"], c["memory"]["rss_mb"]["median"]
-        lines.append(f"{name:26}{speeds}{cold:9.2f}{memory:7.0f}{c['runs']:6}")
-    for target in results["targets"]:
-        met = "met" if target["met"] else "NOT MET"
-        lines.append(f"{target['what']:50}{target['measured']:10}  {target['demanded']:14}{met}")
-    lines += [f"{name} failed: {why}" for name, why in results["failed"].items()]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Collection
@@ -86,7 +87,7 @@ def _rival(name: str, packages: tuple[str, ...], release: Release, work: Path) -
         "LitServe": ("/predict", lambda rows: {"rows": rows}, lambda answer: answer["scores"]),
         "MLServer": ("/invocations", _records, _of_mlflow),
     }[name]
-    names = [package.partition("==")[0].partition("<")[0] for package in packages]
+    names = [re.split("[=<]", package)[0] for package in packages]
     versions = _installed(python, *names) | _libraries()
     return Contender(name, lambda port: [python, script, str(port), model], path, body, scores, versions)
 
