@@ -16,6 +16,7 @@ import msgspec
 from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
 from ml.serving.access.check import Access
+from ml.serving.access.described import describe
 from ml.serving.access.settings import AccessSettings
 from ml.serving.batch import Batch
 from ml.serving.call import Call
@@ -252,7 +253,8 @@ class ModelServer:
         return Response(200, self._metrics.text(await self._others()), METRICS_TYPE)
 
     async def _openapi(self, _request: Request) -> Response:
-        return json_response(200, openapi(self.host.current, self._settings.maximum_rows, self._settings.vertex))
+        document = openapi(self.host.current, self._settings.maximum_rows, self._settings.vertex)
+        return json_response(200, describe(document, self._access))
 
     async def _docs(self, _request: Request) -> Response:
         return docs_page()

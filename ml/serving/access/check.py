@@ -35,9 +35,21 @@ class Access:
         self._observe_failure = observe_failure
         self.is_asked_for = self._keys is not None or self._tokens is not None
 
+    @property
+    def schemes(self) -> dict[str, dict[str, str]]:
+        """How a caller can say who it is, as OpenAPI has it."""
+        bearer = "JWT" if self._keys is None else "API key" if self._tokens is None else "API key or JWT"
+        known = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": bearer}}
+        key = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}} if self._keys is not None else {}
+        return known | key if self.is_asked_for else {}
+
+    def is_open(self, path: str) -> bool:
+        """Whether a path is answered to anybody."""
+        return not self.is_asked_for or path in self._open
+
     def caller(self, scope: Scope, path: str) -> str | None:
         """Who asks, None where nobody is asked who they are; RequestRefused for who may not."""
-        if not self.is_asked_for or path in self._open:
+        if self.is_open(path):
             return None
         given = [(name, value.decode("latin-1")) for name, value in scope["headers"] if name in HEADERS]
         if len(given) != 1:
