@@ -26,6 +26,7 @@ from infra.policies.rule import UNKNOWN, Resource
 from infra.simulation import wire
 from infra.simulation.faults import Faults
 from infra.simulation.lifecycle import Operation, Refused
+from infra.simulation.schema import installed_packages
 from infra.simulation.settings import Settings
 from infra.simulation.world import World
 
@@ -42,7 +43,7 @@ class Planned:
     stack: str
     resources: list[Resource]
     account: Path  # the folder of the simulated account that they were made in
-    settings: Settings
+    settings: Mapping[str, Settings]  # of each provider, by package
     users: Mapping[str, frozenset[str]]  # name → names of the resources that depend on it
 
 
@@ -68,7 +69,7 @@ def plan(stack: str, folder: Path, *, preview: bool = False, released: bool = Tr
             blueprint.compose(config)
 
         sync_await._sync_await(run_pulumi_func(program))
-    return Planned(stack, monitor.seen, folder, monitor.provider, monitor.users())
+    return Planned(stack, monitor.seen, folder, monitor.providers, monitor.users())
 
 
 def refusals(planned: Planned, changed: Sequence[Resource], folder: Path) -> list[str]:
@@ -91,12 +92,13 @@ def refusals(planned: Planned, changed: Sequence[Resource], folder: Path) -> lis
 
 
 def _said(planned: Planned, resource: Resource, world: World, made: Mapping[str, Any]) -> list[str]:
-    if not resource.type.startswith("aws:"):
+    package = resource.type.partition(":")[0]
+    if package not in planned.settings:
         return []
     inputs = copy.deepcopy(dict(resource.properties))
     try:
         operation = Operation.of(
-            world, planned.settings, resource.type, resource.urn, (planned.stack, RUN), preview=False
+            world, planned.settings[package], resource.type, resource.urn, (planned.stack, RUN), preview=False
         )
         thing = made.get(resource.urn)
         inputs, found = operation.check(thing.inputs if thing else {}, inputs, b"1")
@@ -126,7 +128,7 @@ class _Monitor(mocks.MockMonitor):
         super().__init__(_Nothing())
         self.stack, self.preview = stack, preview
         self.world = World(folder, Faults([]))
-        self.provider = Settings.of("aws", {})
+        self.providers = {package: Settings.of(package, {}) for package in installed_packages()}
         self.seen: list[Resource] = []
         self.needs: dict[str, frozenset[str]] = {}
 
@@ -153,11 +155,15 @@ class _Monitor(mocks.MockMonitor):
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=wire.encode(outputs))
 
     def _make(self, urn: str, request: Any, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        if request.type == "pulumi:providers:aws":
-            self.provider = Settings.of("aws", given)
-        if not request.type.startswith("aws:"):
+        package = request.type.partition(":")[0]
+        if request.type.startswith("pulumi:providers:"):
+            configured = request.type.rpartition(":")[2]
+            self.providers[configured] = Settings.of(configured, given)
+        if not request.custom or package not in self.providers:
             return f"{request.name}-id", given | {"serving": given.get("release")}
-        operation = Operation.of(self.world, self.provider, request.type, urn, (self.stack, RUN), preview=self.preview)
+        operation = Operation.of(
+            self.world, self.providers[package], request.type, urn, (self.stack, RUN), preview=self.preview
+        )
         inputs, found = operation.check({}, given, b"1")
         if found:
             raise Refused(f"{request.name}: {found}")

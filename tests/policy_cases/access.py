@@ -76,8 +76,12 @@ CASES: Cases = {
         ],
     ),
     "policy-names-its-resources": (
-        role_policy(allow("s3:GetObject"), allow("ecr:GetAuthorizationToken", "*")),
-        [role_policy(allow("s3:GetObject", "*")), role_policy(allow("s3:GetObject", "arn:aws:s3:::*"))],
+        role_policy(allow("s3:GetObject", "arn:aws:s3:::store/*"), allow("ecr:GetAuthorizationToken", "*")),
+        [
+            role_policy(allow("s3:GetObject", "*")),
+            role_policy(allow("s3:GetObject", "arn:aws:s3:::*")),
+            role_policy(allow("sagemaker:DeleteModel", "arn:aws:sagemaker:eu-west-1:1:model/*")),
+        ],
     ),
     "policy-names-what-it-allows": (
         role_policy(allow("s3:GetObject")),

@@ -4,7 +4,7 @@ from infra.config import StackConfig
 from infra.config.aws import PARTITIONS, AwsSettings
 from infra.naming import physical
 
-__all__ = ["arn", "bucket_arn", "bucket_name", "bucket_of", "in_every_region", "partition", "settings"]
+__all__ = ["arn", "bucket_arn", "bucket_name", "bucket_of", "in_every_region", "partition", "partition_of", "settings"]
 
 LONGEST_BUCKET_NAME = 63
 
@@ -18,7 +18,11 @@ def settings(config: StackConfig) -> AwsSettings:
 
 def partition(config: StackConfig) -> str:
     """The first word of an ARN: China and the US government have AWSs of their own."""
-    region = settings(config).region
+    return partition_of(settings(config).region)
+
+
+def partition_of(region: str) -> str:
+    """The partition of a region."""
     return next((name for prefix, name in PARTITIONS.items() if region.startswith(f"{prefix}-")), "aws")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import s3
 
+from infra.clouds.aws._account import partition_of
 from infra.clouds.aws._policy import Statement, deny, document
 from infra.naming import logical
 
@@ -20,12 +21,16 @@ class BucketConfig:
     """What differs between buckets; days are counted by S3, at midnight UTC."""
 
     name: str
-    arn: str
     region: str
     is_protected: bool
     noncurrent_days: int
     expires_days: Mapping[str, int] = field(default_factory=dict[str, int])  # by prefix
     lock_days: int | None = None  # nobody, the account's owner included, can delete a version for so long
+
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN, known before the bucket is there."""
+        return f"arn:{partition_of(self.region)}:s3:::{self.name}"
 
 
 class PrivateBucket(pulumi.ComponentResource):

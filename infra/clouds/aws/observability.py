@@ -95,7 +95,6 @@ class Observability(pulumi.ComponentResource):
             logical(name, "audit"),
             BucketConfig(
                 bucket_name(config, "audit"),
-                bucket_arn(config, bucket_name(config, "audit")),
                 account.region,
                 environment.is_protected,
                 environment.noncurrent_days,

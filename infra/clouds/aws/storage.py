@@ -74,10 +74,8 @@ class ObjectStore(pulumi.ComponentResource):
         statements: Sequence[Statement] = (),
     ) -> PrivateBucket:
         environment = self._args.config.environment
-        called = bucket_name(self._args.config, role)
         config = BucketConfig(
-            called,
-            bucket_arn(self._args.config, called),
+            bucket_name(self._args.config, role),
             region,
             environment.is_protected,
             environment.noncurrent_days,

@@ -30,7 +30,7 @@ ESCALATING = re.compile(
     r"UpdateLoginProfile|UpdateAssumeRolePolicy|AddUserToGroup|DeleteRolePermissionsBoundary)|"
     r"organizations:\w+|sts:AssumeRoot"
 )
-EVERYTHING = re.compile(r"\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:(\*|\*/\*|\w+[:/]\*)")
+EVERYTHING = re.compile(r"\*|arn:[^:]*:s3:::\*(/\*)?|arn:[^:]*:(?!s3:)[^:]*:[^:]*:[^:]*:(\*|[\w-]+[:/]\*)")
 CONFUSED_DEPUTY = ("aws:SourceAccount", "aws:SourceArn", "aws:SourceOrgID")
 
 

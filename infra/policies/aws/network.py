@@ -12,6 +12,7 @@ from infra.policies.rule import Controls, Resource, Rule, Stack, Values
 __all__ = ["RULES"]
 
 WIDEST_PREFIX = {4: 8, 6: 16}  # a block with a shorter prefix is the internet, or so much of it that it makes no odds
+OTHERS_SERVICE = "com.amazonaws.vpce."  # a service of somebody else than AWS takes no policy
 INTERNET = "the whole internet"
 
 
@@ -95,6 +96,8 @@ def _no_gateway(resource: Resource) -> Iterable[str]:
 
 
 def _narrow_entry(entry: Resource) -> Iterator[str]:
+    if str(entry.values.at("serviceName", "")).startswith(OTHERS_SERVICE):
+        return
     if not entry.values.has("policy"):
         yield "the entry point has no policy: through it goes every action, with anybody's credentials"
     for statement in statements(entry, "policy"):

@@ -10,15 +10,10 @@ __all__ = ["RULES"]
 
 KEEPS = (  # data, evidence, keys to them, and names that others rely on
     *(aws.BUCKET, aws.KEY, aws.REPOSITORY, aws.TRAIL, aws.VPC, aws.ENDPOINT, aws.TRACKING, aws.MODEL_GROUP, aws.SECRET),
-    *("databricks:index/mwsWorkspaces:MwsWorkspaces", "databricks:index/catalog:Catalog"),
-    *("databricks:index/metastore:Metastore", "databricks:index/volume:Volume"),
 )
 FORCES = {
     aws.BUCKET: "forceDestroy",
     aws.REPOSITORY: "forceDelete",
-    "databricks:index/catalog:Catalog": "forceDestroy",
-    "databricks:index/schema:Schema": "forceDestroy",
-    "databricks:index/metastore:Metastore": "forceDestroy",
 }
 
 

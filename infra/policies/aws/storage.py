@@ -10,7 +10,15 @@ __all__ = ["RULES"]
 
 BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 OLDEST_TLS = 1.2
-DESTRUCTIVE = ("s3:Delete", "s3:PutBucket", "s3:PutLifecycle", "s3:PutEncryption", "s3:PutObjectAcl", "s3:Bypass")
+DESTROYING = ("s3:DeleteObject",)
+ADMINISTERING = (
+    "s3:DeleteBucket",
+    "s3:PutBucket",
+    "s3:PutLifecycle",
+    "s3:PutEncryption",
+    "s3:PutObjectAcl",
+    "s3:Bypass",
+)
 
 
 def _blocked(bucket: Resource, stack: Stack) -> Iterator[str]:
@@ -87,10 +95,16 @@ def _not_public(policy: Resource) -> Iterator[str]:
             yield f"everybody may {', '.join(statement.actions)}"
 
 
+def _bound(statement: Statement) -> bool:
+    """Whether it says on whose behalf: a service that other customers use as well must prove that it acts for us."""
+    return any(key.startswith("aws:PrincipalTag/") for claims in statement.condition.values() for key in claims)
+
+
 def _others_only_read(policy: Resource) -> Iterator[str]:
     for statement in statements(policy, "policy"):
         given = statement.allows and any(kind == "AWS" for kind, _ in statement.principals)
-        broad = [each for each in statement.actions if each in ("*", "s3:*") or each.startswith(DESTRUCTIVE)]
+        refused = ADMINISTERING if _bound(statement) else (*ADMINISTERING, *DESTROYING)
+        broad = [each for each in statement.actions if each in ("*", "s3:*") or each.startswith(refused)]
         if given and broad:
             yield f"another identity may {', '.join(broad)}"
 
@@ -192,7 +206,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "bucket-policy-gives-others-no-power",
-        "A bucket's policy lets no other identity delete, change settings or do everything.",
+        "A bucket's policy lets no other identity change settings or do everything, nor delete unless it acts for us.",
         "Name the few actions that are needed, such as s3:GetObject; administration belongs to the stack's own roles",
         Controls(fsbp=("S3.6",), gdpr=("32(1)(b)",), hipaa=("164.312(a)(1)", "164.312(c)(1)"), app=("11.1", "8")),
         (aws.BUCKET_POLICY,),
