@@ -91,7 +91,7 @@ def read_segment(stream: IO[bytes]) -> "pa.Table | None":
     features, frames = found
     schema = schema_of(features)
     batches = [pa.RecordBatch.from_pydict(_columns(features, frame), schema) for frame in frames]
-    return pa.Table.from_batches(batches, schema).combine_chunks()
+    return pa.Table.from_batches(batches, schema)
 
 
 def _columns(features: list[str], frame: Frame) -> dict[str, Any]:
@@ -124,6 +124,9 @@ def _parts(table: "pa.Table", name: str) -> Iterator[tuple[str, "pa.Table"]]:
     pairs = pa.Table.from_arrays([days, releases], ["day", "release"]).group_by(["day", "release"]).aggregate([])
     for pair in pairs.to_pylist():
         day, release = pair["day"], pair["release"]
+        if len(pairs) == 1:  # no copy of what may be large
+            yield f"{partition(day, release)}/{name}.parquet", table
+            return
         of_both = pc.and_(pc.equal(days, pa.scalar(day, pa.date32())), pc.equal(releases, pa.scalar(release)))
         yield f"{partition(day, release)}/{name}.parquet", table.filter(of_both)
 

@@ -92,13 +92,14 @@ def segments(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob(f"*{SUFFIX}")) if file.stat().st_size]
 
 
-def read_frames(stream: IO[bytes]) -> tuple[list[str], list[Frame]] | None:
+def read_frames(stream: IO[bytes]) -> tuple[list[str], Iterator[Frame]] | None:
     """The features and the rows of a segment up to where it is torn, None when not even its head is whole."""
     parts = _whole(stream)
     head = next(parts, None)
     if head is None:
         return None
-    return msgspec.msgpack.decode(head, type=list[str]), [msgspec.msgpack.decode(part, type=Frame) for part in parts]
+    frames = msgspec.msgpack.Decoder(Frame)
+    return msgspec.msgpack.decode(head, type=list[str]), (frames.decode(part) for part in parts)
 
 
 def _whole(stream: IO[bytes]) -> Iterator[bytes]:
