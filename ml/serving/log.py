@@ -6,6 +6,7 @@ a slow store delays neither requests nor the spool.
 """
 
 import logging
+import subprocess
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ import numpy as np
 
 from ml.errors import MlopsError
 from ml.problem import Problem
-from ml.serving.log_store import Done, store_by_process, store_here
+from ml.serving.log_store import Done, follow, store_here, storing
 from ml.serving.metrics import ServerMetrics
 from ml.serving.minimise import Minimiser
 from ml.serving.spool import Frame, Segment, segments
@@ -89,6 +90,7 @@ class PredictionLog:
         self._queued_rows = 0
         self._segment: Segment | None = None
         self._rotated_rows = 0
+        self._storing: subprocess.Popen[bytes] | None = None
         self._pseudonyms: Pseudonyms | None = None
         self._closing = threading.Event()
         self._full = threading.Event()
@@ -126,6 +128,8 @@ class PredictionLog:
     def close(self) -> None:
         """Write what is queued and bring it to the store; what the store doesn't take waits in the spool."""
         self._closing.set()
+        if self._storing is not None:
+            self._storing.terminate()  # it gives way to others; the last one, which doesn't, does its work
         self._full.set()
         self._due.set()
         for thread in self._threads:
@@ -209,8 +213,13 @@ class PredictionLog:
         self._rotated_rows = 0
         if segments(self._settings.spool):
             try:
-                store_by_process(self._store, self._settings.spool, self._tell, is_urgent=is_urgent)
-            except OSError as error:  # no memory for a process: they wait
+                self._storing = storing(self._store, self._settings.spool, is_urgent=is_urgent)
+                if self._closing.is_set() and not is_urgent:
+                    self._storing.terminate()  # as `close` would have done
+                code = follow(self._storing, self._tell)
+                if code and (is_urgent or not self._closing.is_set()):
+                    log.error("The prediction log's spools are not in the store yet: what stores them ended: %d", code)
+            except (OSError, msgspec.DecodeError) as error:  # no memory for a process: they wait
                 log.error("The prediction log's spools are not in the store yet: %s", error)
 
     def _tell(self, done: Done) -> None:

@@ -26,7 +26,7 @@ from ml.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Done", "read_segment", "store_by_process", "store_here", "store_segment"]
+__all__ = ["Done", "follow", "read_segment", "store_here", "store_segment", "storing"]
 
 LOWEST: Final = 19  # priority: requests first
 
@@ -41,18 +41,25 @@ class Done(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-def store_by_process(store: Store, spool: Path, tell: Callable[[Done], None], *, is_urgent: bool = False) -> None:
-    """Store every closed segment in a process of its own, which gives way to others unless it `is_urgent`."""
+def storing(store: Store, spool: Path, *, is_urgent: bool) -> "subprocess.Popen[bytes]":
+    """Begin to store every closed segment in a process of its own, which gives way to others unless it `is_urgent`.
+
+    It can be ended at any time.
+    """
     command = [sys.executable, "-m", __name__, store.uri, str(spool), *(["urgent"] if is_urgent else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def follow(process: "subprocess.Popen[bytes]", tell: Callable[[Done], None]) -> int:
+    """Hand on what a storing process says, until it ends; its exit code."""
+    with process:
         for line in process.stdout or ():
             tell(msgspec.json.decode(line, type=Done))
-    if process.returncode:
-        tell(Done(str(spool), error=f"what stores them ended with {process.returncode}"))
+    return process.returncode
 
 
 def store_here(store: Store, spool: Path, tell: Callable[[Done], None]) -> None:
-    """The same in this process."""
+    """Store every closed segment in this process."""
     for file in segments(spool):
         try:
             tell(Done(str(file), store_segment(store, file)))

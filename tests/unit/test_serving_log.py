@@ -1,6 +1,10 @@
 """The prediction log: no row is lost, doubled, or kept beyond what the problem definition allows."""
 
 import io
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 
 from ml.predictions import PREFIX, log_schema, partition, read_log
 from ml.problem import Problem, load_problem
+from ml.serving import log_store
 from ml.serving.log import Logged, LogSettings, PredictionLog, prediction_ids
 from ml.serving.log_store import read_segment, store_segment
 from ml.serving.metrics import ServerMetrics
@@ -277,3 +282,26 @@ def test_every_name_that_a_request_may_hold_has_a_pseudonym(
 ) -> None:
     store = Store((tmp_path_factory.getbasetemp() / "names").as_uri())
     assert len(Pseudonyms(store).of(name)) == 64
+
+
+def test_an_end_does_not_wait_for_who_gives_way(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    starved = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.PIPE)
+
+    def storing(store: Store, spool: Path, *, is_urgent: bool) -> subprocess.Popen[bytes]:
+        asked.append(is_urgent)
+        return log_store.storing(store, spool, is_urgent=True) if is_urgent else starved
+
+    monkeypatch.setattr("ml.serving.log.storing", storing)
+    left = Segment(tmp_path / "spool", COLUMNS)  # so that the first look finds something to store
+    left.append(frame(1))
+    left.close()
+    log = log_of(tmp_path, store)
+    log.start()
+    while not asked:
+        time.sleep(0.01)
+    log.put(logged("two"))
+    log.close()
+    assert starved.wait(5) == -signal.SIGTERM
+    assert asked == [False, True]
+    assert sorted(stored(store)["prediction_id"].to_pylist()) == ["1", "two"]
