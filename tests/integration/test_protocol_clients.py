@@ -91,12 +91,12 @@ def _post(server: Served, path: str, body: bytes, headers: dict[str, str]) -> tu
         return response.status, response.read(), response.headers
 
 
-def run_client(name: str, server: Served, target: str, rows: list[dict[str, int]]) -> dict[str, Any]:
+def run_client(name: str, url: str, target: str, rows: list[dict[str, int]]) -> dict[str, Any]:
     """Run a client in its own environment on good rows, and on two of which the second is wrong."""
     given = {"rows": rows, "wrong": [rows[0], rows[1] | {"AGEP": 9999}]}
     command = [uv(), "run", "--quiet", "--no-project", "--python", sys.executable, "--script", str(CLIENTS / name)]
     ended = subprocess.run(
-        [*command, server.url, target],
+        [*command, url, target],
         input=json.dumps(given),
         capture_output=True,
         text=True,
@@ -104,14 +104,14 @@ def run_client(name: str, server: Served, target: str, rows: list[dict[str, int]
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    return json.loads(ended.stdout.splitlines()[-1])  # SageMaker's SDK says there, before, what it was configured by
 
 
 WRONG = "row 1, column AGEP: expected an integer from 0 to 99, got 9999"
 
 
 def test_triton(server: Served, rows: list[dict[str, int]], scores: list[float]) -> None:
-    said = run_client("triton.py", server, MODEL, rows)
+    said = run_client("triton.py", server.url, MODEL, rows)
     assert said["alive"] == [True] * 3
     assert said["inputs"] == list(rows[0])
     assert said["scores"] == dict.fromkeys(("binary columns", "json columns", "binary matrix"), scores)
@@ -119,7 +119,7 @@ def test_triton(server: Served, rows: list[dict[str, int]], scores: list[float])
 
 
 def test_kserve(server: Served, rows: list[dict[str, int]], scores: list[float]) -> None:
-    said = run_client("kserve_rest.py", server, MODEL, rows)
+    said = run_client("kserve_rest.py", server.url, MODEL, rows)
     assert said["alive"] == [True] * 5
     assert said["scores"] == dict.fromkeys(("v1", "v2", "v2 binary"), scores)
     assert WRONG in said["refused"]
@@ -128,7 +128,7 @@ def test_kserve(server: Served, rows: list[dict[str, int]], scores: list[float])
 
 def test_vertex(server: Served, rows: list[dict[str, int]], scores: list[float]) -> None:
     endpoint = VERTEX_PREDICT.removeprefix("/v1/").removesuffix(":predict")
-    said = run_client("vertex.py", server, endpoint, rows)
+    said = run_client("vertex.py", server.url, endpoint, rows)
     assert said["scores"] == {"objects": scores, "lists": scores}
     assert said["reasons"] == len(rows[0])
     assert WRONG in said["refused"]["message"]
@@ -182,6 +182,11 @@ def test_sagemaker(front: str, rows: list[dict[str, int]], scores: list[float]) 
     with pytest.raises(ClientError) as refused:
         ask(table.replace("\n", ",1\n", 1), "text/csv", "text/csv")
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 422
+
+
+def test_the_sagemaker_sdk(front: str, rows: list[dict[str, int]], scores: list[float]) -> None:
+    said = run_client("sagemaker_predictor.py", front, "employment", rows)
+    assert said == {"scores": dict.fromkeys(("json", "json lines", "csv"), scores), "refused": 422}
 
 
 def test_azureml_side_by_side(server: Served, rows: list[dict[str, int]], scores: list[float], tmp_path: Path) -> None:
