@@ -1,5 +1,7 @@
 """What an environment consists of, whatever the cloud."""
 
+from collections.abc import Callable
+
 import pulumi
 
 from infra import clouds, release
@@ -23,13 +25,18 @@ from infra.contracts import (
 )
 from infra.record import DeploymentRecord
 
-__all__ = ["compose"]
+__all__ = ["Check", "compose"]
+
+Check = Callable[[StackConfig, str], str | None]
 
 
-def compose(config: StackConfig) -> Outputs:
-    """Create the environment; the outputs are the fields of `ml.runtime.Runtime`."""
+def compose(config: StackConfig, check: Check | None = None) -> Outputs:
+    """Create the environment; the outputs are the fields of `ml.runtime.Runtime`.
+
+    `check` is asked for the pinned release in the store; only an estimate, which deploys nothing, has one of its own.
+    """
     cloud = clouds.load(config)
-    pinned = release.check(config, cloud.store_uri(config))
+    pinned = (check or release.check)(config, cloud.store_uri(config))
     there = cloud.options(config)
     base = _foundation(config, cloud, there)
     platform = cloud.platform("platform", PlatformArgs(config, base), there)

@@ -23,6 +23,7 @@ class Environment(BaseModel):
     first_port: int  # of the local cloud
     network_cidr: str  # of a cloud; three that can be peered
     is_redundant: bool  # entry points and servers in every zone, not in one
+    uses_spot: bool  # jobs run on capacity that may be taken back, and go on elsewhere
     stops_off_hours: bool  # servers run on weekdays, 7 to 19 o'clock in the stack's time zone
     serving_size: Literal["small", "medium", "large"]  # of one server; each cloud says what it is there
     servers_minimum: int
@@ -50,6 +51,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             first_port=18000,
             network_cidr="10.16.0.0/16",
             is_redundant=False,
+            uses_spot=True,
             stops_off_hours=True,
             serving_size="small",
             servers_minimum=1,
@@ -73,6 +75,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             first_port=18100,
             network_cidr="10.17.0.0/16",
             is_redundant=False,
+            uses_spot=False,
             stops_off_hours=True,
             serving_size="medium",
             servers_minimum=2,
@@ -96,6 +99,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             first_port=18200,
             network_cidr="10.18.0.0/16",
             is_redundant=True,
+            uses_spot=False,
             stops_off_hours=False,
             serving_size="medium",
             servers_minimum=2,

@@ -27,8 +27,9 @@ __all__ = [
 
 NAMESPACE = "mlops"
 Cloud = Literal["local", "aws"]
-Platform = Literal["process", "sagemaker"]
-PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker",)}
+Platform = Literal["process", "sagemaker", "serverless"]
+PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker", "serverless")}
+WITHOUT_SHADOW = ("serverless",)
 WITHOUT_IMAGE = ("process",)  # platforms that run the checkout itself
 Port = Annotated[int, Field(ge=1024, le=65535)]
 DIGEST = r"^sha256:[0-9a-f]{64}$"
@@ -117,6 +118,15 @@ class StackConfig(_Frozen):
         if self.challenger and self.release in (None, self.challenger.release):
             why = "nothing is pinned that it could challenge" if self.release is None else "it is the pinned release"
             raise ValueError(f"the challenger makes no sense: {why}; remove {NAMESPACE}:challenger")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_challenged_so(self) -> Self:
+        if self.challenger and self.challenger.mode == "shadow" and self.platform in WITHOUT_SHADOW:
+            raise ValueError(
+                f"{self.platform} has no shadow: a call is answered by one version. Set {NAMESPACE}:challenger.mode to "
+                "canary, or remove the challenger"
+            )
         return self
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ class Thing(msgspec.Struct):
     outputs: dict[str, Any]
     seed: str  # generated ids are derived from it
     returned: dict[str, Any] = {}  # what moto's server has decided, ids above all
+    revision: int = 1  # how often it was made or changed
     secrets: list[str] = []  # the names of properties of which only a hash is kept
 
     def get(self, name: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.simulation.paths import values_at
-from infra.simulation.rules import Rule
+from infra.simulation.rules import Condition, Rule
 from infra.simulation.schema import Problem
 from infra.simulation.wire import contains_unknown, is_unknown
 
@@ -40,6 +40,8 @@ def demand_problems(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
         for place, value in values_at(inputs, path):
             if isinstance(value, str):
                 yield from (Problem(place, reason) for reason in _cidr_problems(value, shortest, longest))
+    for condition in rule.conditions:
+        yield from _conditional(condition, inputs)
     for path, kind in rule.documents.items():
         for place, value in values_at(inputs, path):
             yield from (Problem(place, reason) for reason in _document_problems(value, kind))
@@ -53,6 +55,19 @@ def _texts(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
             forbidden = demanded.forbids and re.search(demanded.forbids, value)
             if forbidden or not re.fullmatch(demanded.pattern, value):
                 yield Problem(place, f"{value!r} {demanded.why}")
+
+
+def _conditional(condition: Condition, inputs: dict[str, Any]) -> Iterator[Problem]:
+    given = [value for _, value in values_at(inputs, condition.when)]
+    if not any(isinstance(value, str) and re.fullmatch(condition.matches, value) for value in given):
+        return
+    for path in condition.needs:
+        holder = inputs.get(re.split(r"[.\[{]", path)[0])
+        if not contains_unknown(holder) and not list(values_at(inputs, path)):
+            yield Problem(path, condition.why)
+    for path in condition.forbids:
+        if found := list(values_at(inputs, path)):
+            yield Problem(found[0][0], condition.why)
 
 
 def _cidr_problems(block: str, shortest: int, longest: int) -> Iterator[str]:

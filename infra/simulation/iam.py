@@ -39,11 +39,12 @@ OPERATORS = {
     *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "Null"),
 }
 # The longest document of each kind, without white space (IAM and STS quotas; S3's for a bucket's policy).
-LONGEST = {"identity": 6144, "trust": 2048, "resource": 20480, "repository": 10240}
+OF_IDENTITIES = ("identity", "inline")  # a managed policy, and one that is part of a role
+LONGEST = {"identity": 6144, "inline": 10240, "trust": 2048, "resource": 20480, "repository": 10240}
 
 
 def policy_problems(document: Any, kind: str) -> Iterator[str]:
-    """Why the document of kind `identity`, `resource` or `trust` would be refused; nothing when it is accepted."""
+    """Why the document of a kind (`identity`, `trust` …) would be refused; nothing when it is accepted."""
     if not isinstance(document, Mapping):
         yield "is no policy: it is not a JSON object"
         return
@@ -89,7 +90,7 @@ def _statement_problems(statement: Mapping[str, Any], kind: str) -> Iterator[str
     if statement.get("Effect") not in ("Allow", "Deny"):
         yield f"has Effect {statement.get('Effect')!r}; it must be Allow or Deny"
     sid = statement.get("Sid")
-    if kind == "identity" and sid and not re.fullmatch(r"[A-Za-z0-9]*", str(sid)):
+    if kind in OF_IDENTITIES and sid and not re.fullmatch(r"[A-Za-z0-9]*", str(sid)):
         yield f"has Sid {sid!r}; letters and digits only"
     yield from _one_of(statement, "Action", "NotAction")
     yield from _targets(statement, kind)
@@ -110,7 +111,7 @@ def _targets(statement: Mapping[str, Any], kind: str) -> Iterator[str]:
             yield "has a Resource, which a role's trust policy can't have"
     elif kind != "repository":  # an image repository's policy speaks of that repository alone
         yield from _one_of(statement, "Resource", "NotResource")
-    if kind == "identity":
+    if kind in OF_IDENTITIES:
         if {"Principal", "NotPrincipal"} & statement.keys():
             yield "has a Principal, which a policy of an identity can't have"
     else:

@@ -143,7 +143,8 @@ class Operation:
             before = self._find(identifier, state)
             if before is None:
                 raise Refused(f"{self.name}: {self.schema.token} {identifier!r} doesn't exist any more; run a refresh")
-            thing = self._thing(new, before.seed, secrets, before.returned)
+            changed = _without_tags(before.inputs) != _without_tags(new)
+            thing = self._thing(new, before.seed, secrets, before.returned, before.revision + changed)
             self._demand_room(thing)
             if self.preview:
                 self.account.plan(thing)
@@ -182,11 +183,16 @@ class Operation:
             raise Refused(f"{self.schema.token} {self.name!r}: {error}") from error
 
     def _thing(
-        self, inputs: Properties, seed: str, secrets: frozenset[str], known: Mapping[str, Any] = MappingProxyType({})
+        self,
+        inputs: Properties,
+        seed: str,
+        secrets: frozenset[str],
+        known: Mapping[str, Any] = MappingProxyType({}),
+        revision: int = 1,
     ) -> Thing:
         region = str(inputs.get("region") or self.settings.region)
         values: Properties = dict(self.settings.values) | inputs | {"region": region, "tagsAll": self._all_tags(inputs)}
-        values |= known
+        values |= dict(known) | self._counted(inputs, revision)
         common = {key: each for key, each in self.settings.rules.outputs.items() if key in self.schema.outputs}
         templates = {"id": self.rule.id} | common | self.rule.outputs
 
@@ -207,8 +213,14 @@ class Operation:
             outputs={name: value for name, value in outputs.items() if value is not None},
             seed=seed,
             returned=dict(known),
+            revision=revision,
             secrets=sorted(secrets),
         )
+
+    def _counted(self, inputs: Properties, revision: int) -> Properties:
+        """The outputs that a change raises by one."""
+        counted = [name for name, when in self.rule.counts.items() if when is None or inputs.get(when)]
+        return {name: str(revision) if isinstance(self.rule.outputs.get(name), str) else revision for name in counted}
 
     def _all_tags(self, inputs: Properties) -> Any:
         tags = inputs.get("tags") or {}
@@ -242,6 +254,10 @@ class Operation:
     def _find(self, identifier: str, state: Properties) -> Thing | None:
         region = str(state.get("region") or self.settings.region)
         return self.account.find(self.schema.token, identifier, region)
+
+
+def _without_tags(inputs: Properties) -> Properties:
+    return {name: value for name, value in inputs.items() if name not in ("tags", "tagsAll")}
 
 
 def _masked(thing: Thing) -> Thing:

@@ -119,6 +119,8 @@ class Moto:
             if call.operation == "EmptyBucket":
                 return self._empty(thing, given["Bucket"])
             client = self._client(service, thing.region, thing.account)
+            if call.operation == "EnsureRole":
+                return _ensure_role(client, given)
             return getattr(client, xform_name(call.operation))(**given)
         except (ClientError, BotoCoreError) as error:
             raise MotoRefused(f"{service}:{call.operation}: {error}") from error
@@ -154,6 +156,14 @@ class Moto:
         role = f"arn:aws:iam::{account}:role/simulated"
         assumed = sts.assume_role(RoleArn=role, RoleSessionName="simulated")["Credentials"]
         return boto3.Session(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
+
+
+def _ensure_role(iam: Any, given: dict[str, Any]) -> None:
+    """The role that a service makes for itself when it is first used in an account; moto spells its name otherwise."""
+    try:
+        iam.create_role(**given, AssumeRolePolicyDocument="{}")
+    except iam.exceptions.EntityAlreadyExistsException:
+        return
 
 
 def _service(call: Call, thing: Thing, rule: Rule) -> str:

@@ -1,5 +1,6 @@
-"""Paths into properties: `vpcConfig.subnetIds[]` finds every element, `rules[2].status` is one place."""
+"""Paths into properties: `subnetIds[]` finds every element, `rules[2].status` is one place, `policy{}` is JSON text."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,11 @@ def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any
             yield found, value
         return
     head, _, rest = path.partition(".")
+    name, braces, _ = head.partition("{")
+    if braces and isinstance(value, dict):
+        parsed = _parsed(value.get(name))
+        yield from values_at(parsed, rest, f"{found}.{name}" if found else name) if parsed is not None else ()
+        return
     name, brackets, _ = head.partition("[")
     here = value.get(name) if isinstance(value, dict) else None
     prefix = f"{found}.{name}" if found else name
@@ -22,6 +28,14 @@ def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any
             yield from values_at(element, rest, f"{prefix}[{index}]")
     elif not brackets:
         yield from values_at(here, rest, prefix)
+
+
+def _parsed(text: Any) -> Any:
+    """What the JSON says; None where it is none, which others say."""
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except json.JSONDecodeError:
+        return None
 
 
 def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -38,12 +38,14 @@ def simulated_clouds(folder: Path, faults: Faults, *, moto: bool = False) -> Gen
 @contextmanager
 def moto_server(folder: Path) -> Generator["Moto"]:
     """moto's server with what the accounts in `folder` hold; one a process, as moto's memory is global."""
+    from moto.core.config import default_user_config
     from moto.server import ThreadedMotoServer
 
     from infra.simulation.conditions import leave_out_conditional_statements
     from infra.simulation.mirror import Moto
 
     leave_out_conditional_statements()
+    default_user_config["batch"] = {"use_docker": False}  # jobs run nothing, and succeed at once
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

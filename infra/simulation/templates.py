@@ -18,6 +18,7 @@ FILTERS: dict[str, Callable[[Any], Any]] = {
     "pairs": lambda tags: [{"Key": key, "Value": value} for key, value in tags.items()] or None,
     "filled": lambda mapping: mapping or None,
     "parsed": json.loads,
+    "variables": lambda environment: environment.get("variables"),
     "text": str,
     "location": lambda region: None if region == "us-east-1" else region,  # S3 wants none there
 }

@@ -43,23 +43,34 @@ def _serve() -> None:
 
 
 def _train() -> None:
-    """Train as a SageMaker job where there is one, else as `mlops train`."""
+    """Train as a job of SageMaker or Batch where this is one, else as `mlops train`."""
     from ml.container.sagemaker import folders, is_job, run_job
 
     job = folders(os.environ)
     if is_job(job):
         sys.exit(run_job(job, os.environ))
+    from ml.container import batch
+
+    if batch.is_job() and not sys.argv[1:]:
+        batch.run_job()
+        return
     sys.argv.insert(1, "train")
     mlops()
 
 
 def _lambda() -> None:
-    """Answer the events of an AWS Lambda function; its release is loaded before the first."""
+    """Answer the events of an AWS Lambda function: `watch` is the monitor, without it a release is served.
+
+    The release is loaded before the first event.
+    """
     from awslambdaric.__main__ import main as runtime
 
-    from ml.container.aws_lambda import function, handler
+    if sys.argv[1:] == ["watch"]:
+        from ml.container.aws_watch import handler
+    else:
+        from ml.container.aws_lambda import function, handler
 
-    function()
+        function()
     runtime([sys.argv[0], f"{handler.__module__}.{handler.__name__}"])
 
 

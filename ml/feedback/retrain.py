@@ -12,6 +12,7 @@ import polars as pl
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback.labels import ALWAYS, REVIEW, joined
 from ml.feedback.lease import LEASE_S, Result, Run, begin, last_training
+from ml.feedback.requests import last_asked_at
 from ml.feedback.triggers import Standing, Verdict, decide, read_alerts
 from ml.problem import Problem
 from ml.release.bundle import read_manifest
@@ -52,6 +53,7 @@ def judge(problem: Problem, runtime: Runtime, now: datetime) -> tuple[Verdict, p
         new_labels=len(labelled.filter(pl.col("label_arrived_at") > made_at)),
         comparable=len(labelled.filter(pl.col("label_source") != REVIEW)),
         last_run_at=last.at if last else None,
+        asked_at=last_asked_at(store),
         alerts=read_alerts(store),
     )
     return decide(problem, standing, now), labelled

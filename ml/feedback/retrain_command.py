@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from ml.feedback.retrain import Retrained
     from ml.feedback.triggers import Verdict
 
-__all__ = ["REQUESTS", "request_training", "retrain"]
-
-REQUESTS = "retraining/requested"
+__all__ = ["retrain"]
 
 
 @click.command(epilog="Example: mlops retrain --stack local-prod --to local-dev --check")
@@ -50,6 +48,7 @@ def retrain(stack: str | None, target: str | None, check: bool, request: bool, r
         click.echo(f"{time.monotonic() - started:5.1f} s  {line}", err=True)
 
     from ml.feedback.lease import Busy
+    from ml.feedback.requests import ask
     from ml.feedback.retrain import Retrained, judge
     from ml.feedback.retrain import retrain as run
 
@@ -59,21 +58,14 @@ def retrain(stack: str | None, target: str | None, check: bool, request: bool, r
         verdict = judge(problem, source, datetime.now(UTC))[0]
         _show(Retrained(verdict), source.stack, as_json)
         if request and verdict.is_due:
-            request_training(Store(source.store_uri), verdict)
+            asked = ask(Store(source.store_uri), verdict, datetime.now(UTC))
+            click.echo(f"Asked for a training: {asked}", err=True)
         return
     into = Runtime.load(target) if target and target != stack else source
     try:
         _show(run(problem, source, into, root.resolve(), progress), into.stack, as_json)
     except Busy as busy:  # what was asked for is happening
         click.echo(json.dumps({"run": None, "release": None, "busy": str(busy)}) if as_json else str(busy))
-
-
-def request_training(store: Store, verdict: "Verdict") -> None:
-    """Leave an object in the store: a cloud tells of new objects, and the stack's pipeline listens."""
-    now = datetime.now(UTC)
-    key = f"{REQUESTS}/{now:%Y-%m-%dT%H-%M-%S-%fZ}.json"
-    store.create(key, json.dumps(asdict(verdict), indent=2).encode())
-    click.echo(f"Asked for a training: {store.url(key)}", err=True)
 
 
 def _show(done: "Retrained", stack: str, as_json: bool) -> None:

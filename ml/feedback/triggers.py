@@ -43,6 +43,7 @@ class Standing:
     new_labels: int
     comparable: int
     last_run_at: datetime | None = None
+    asked_at: datetime | None = None  # of the platform, which trains by itself
     alerts: Alerts | None = None
 
 
@@ -128,6 +129,11 @@ def _hindrances(problem: Problem, standing: Standing, now: datetime) -> list[str
     if standing.last_run_at and now - standing.last_run_at < timedelta(days=rules.cooldown_days):
         found.append(
             f"the last run ended on {standing.last_run_at:%Y-%m-%d at %H:%M} UTC; "
+            f"{rules.cooldown_days:g} days lie between two"
+        )
+    if standing.asked_at and now - standing.asked_at < timedelta(days=rules.cooldown_days):
+        found.append(
+            f"a training was asked for on {standing.asked_at:%Y-%m-%d at %H:%M} UTC; "
             f"{rules.cooldown_days:g} days lie between two"
         )
     return found

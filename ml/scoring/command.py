@@ -1,6 +1,7 @@
 """`mlops score`."""
 
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 from ml.errors import InputRefused, MlopsError
 
 if TYPE_CHECKING:
+    from ml.runtime import Runtime
     from ml.scoring.job import Job, Outcome
 
 __all__ = ["score"]
@@ -17,10 +19,10 @@ __all__ = ["score"]
 _SHARE = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
-def _share(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int]:
+def _share(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int] | None:
     """`2/8` as (2, 8)."""
     if value is None:
-        return 1, 1
+        return None
     found = _SHARE.fullmatch(value)
     index, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= index <= count:
@@ -64,6 +66,14 @@ def _share(_context: click.Context, _option: click.Parameter, value: str | None)
     type=click.IntRange(1),
     help="How much is done at a sitting: a kill loses at most so much.",
 )
+@click.option(
+    "--shares",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    show_default=True,
+    help="Where the stack's platform scores: how many machines share the work.",
+)
+@click.option("--here", is_flag=True, help="Score in this process although the stack's platform would.")
 @click.option("--restart", is_flag=True, help="Drop what an unfinished scoring left beside OUTPUT.")
 @click.option("--spark", is_flag=True, help="Run on Spark: the session of spark-submit, or one on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -74,7 +84,9 @@ def score(
     release: str | None,
     store_uri: str | None,
     identifiers: tuple[str, ...],
-    share: tuple[int, int],
+    share: tuple[int, int] | None,
+    shares: int,
+    here: bool,
     spark: bool,
     as_json: bool,
     **options: Any,
@@ -86,20 +98,32 @@ def score(
     one stopped, and does nothing when all is done.
 
     OUTPUT has the identifiers, score, decision and release. Further columns of INPUT are passed over.
+
+    Where the stack's platform has a job that scores, it is started, on several machines with --shares, and followed.
     """
+    from ml.aws.batch import share_of
     from ml.problem import load_problem
+    from ml.runtime import Runtime
+    from ml.scoring.batch import score_on_the_platform
     from ml.scoring.job import Job, Share
 
-    if spark and (share != (1, 1) or options["restart"]):
+    if spark and (share or options["restart"]):
         raise click.UsageError("--part and --restart are not for Spark, which divides and repeats the work itself.")
-    store_uri, release = _release(stack, release, store_uri)
+    runtime = Runtime.load(stack) if stack else None
+    store_uri, release = _release(runtime, release, store_uri)
+    if runtime and runtime.scoring_job and not (here or spark or share):
+        words = _words(input, output, store_uri, release, identifiers, options)
+        score_on_the_platform(runtime, input, output, words, shares, as_json=as_json)
+        return
+    if shares > 1:
+        raise click.UsageError("--shares is for a stack whose platform scores. Here, run N commands with --part I/N.")
     job = Job(
         input=input,
         output=output,
         store_uri=store_uri,
         release=release,
         identifiers=identifiers or (load_problem().identifier,),
-        share=Share(*share),
+        share=Share(*(share or share_of(os.environ) or (1, 1))),
         format=options["format_"],
         bad_rows=options["bad_rows"],
         rows_per_part=options["rows_per_part"],
@@ -114,16 +138,23 @@ def score(
     click.echo(json.dumps(outcome.as_json(), indent=2) if as_json else outcome.as_text())
 
 
-def _release(stack: str | None, release: str | None, store_uri: str | None) -> tuple[str, str]:
+def _words(
+    source: str, output: str, store_uri: str, release: str, identifiers: tuple[str, ...], options: dict[str, Any]
+) -> list[str]:
+    """The same command, for a machine that knows no stack."""
+    words = ["score", source, output, "--store", store_uri, "--release", release]
+    words += ["--bad-rows", options["bad_rows"], "--rows-per-part", str(options["rows_per_part"])]
+    words += [word for column in identifiers for word in ("--identifier", column)]
+    return [*words, *(["--format", options["format_"]] if options["format_"] else [])]
+
+
+def _release(runtime: "Runtime | None", release: str | None, store_uri: str | None) -> tuple[str, str]:
     """The URI of the store and the digest of the release."""
-    if stack is None:
+    if runtime is None:
         if release and store_uri:
             return store_uri, release
         raise InputRefused("Say which release is to score: --stack NAME, or --release DIGEST with --store URI.")
-    from ml.runtime import Runtime
-
-    runtime = Runtime.load(stack)
-    release = release or runtime.release
+    stack, release = runtime.stack, release or runtime.release
     if release is None:
         raise MlopsError(
             f"The stack {stack} serves no release yet. Run `mlops release --stack {stack}`, then `pulumi up`."

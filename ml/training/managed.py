@@ -1,21 +1,23 @@
 """`mlops train` where the stack's platform trains: start or follow its job, and show the candidate that comes back."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
+from ml.errors import InputRefused
 from ml.problem import load_problem
 from ml.release.manifest import MetricResult
 from ml.runtime import Runtime
-from ml.training.sagemaker import Candidate, start
-from ml.training.sagemaker import follow as follow_execution
+from ml.training.candidate import Candidate
 
 __all__ = ["train_on_the_platform"]
 
+PLATFORMS = {"sagemaker": "ml.training.sagemaker", "batch": "ml.training.batch"}  # by the service of the job's ARN
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 Progress = Callable[[str], None]
 
@@ -24,15 +26,24 @@ def train_on_the_platform(
     runtime: Runtime, root: Path, progress: Progress, execution: str | None = None, *, as_json: bool = False
 ) -> None:
     """Start a training, unless one is given to follow, and print its candidate; Ctrl-C leaves it running."""
-    execution = execution or start(load_problem(), runtime, root, progress)
+    platform = _platform(execution or str(runtime.training_job))
+    execution = str(execution or platform.start(load_problem(), runtime, root, progress))
     try:
-        candidate = follow_execution(execution, progress, _show)
+        candidate = platform.follow(execution, progress, _show, runtime)
     except KeyboardInterrupt:
-        _left_running(runtime, execution)
+        _left_running(runtime, execution, platform.stop_command(execution))
     click.echo(
         json.dumps(_as_json(runtime, execution, candidate), indent=2) if as_json else _as_text(runtime, candidate)
     )
     sys.stdout.flush()
+
+
+def _platform(arn: str) -> Any:
+    """The module that starts and follows what has this ARN."""
+    service = arn.split(":")[2] if arn.count(":") >= 5 else ""
+    if service not in PLATFORMS:
+        raise InputRefused(f"{arn!r} is not the ARN of a training, as `mlops train` prints it.")
+    return importlib.import_module(PLATFORMS[service])
 
 
 def _show(line: str) -> None:
@@ -40,11 +51,11 @@ def _show(line: str) -> None:
     click.echo(f"         | {line}", err=True)
 
 
-def _left_running(runtime: Runtime, execution: str) -> NoReturn:
+def _left_running(runtime: Runtime, execution: str, stop_command: str) -> NoReturn:
     click.echo(
         "\nThe training goes on without this command.\n"
         f"Follow it  mlops train --stack {runtime.stack} --follow {execution}\n"
-        f"Stop it    aws sagemaker stop-pipeline-execution --pipeline-execution-arn {execution}",
+        f"Stop it    {stop_command}",
         err=True,
     )
     sys.exit(INTERRUPTED)

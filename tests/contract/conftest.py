@@ -38,16 +38,20 @@ class _Mocks(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         answers: dict[str, Any] = {"host": "127.0.0.1", "uri": "file:///store", "url": "http://127.0.0.1:1"}
         if args.typ.startswith("aws:"):
-            of_the_service = {name: f"{args.name}-{name}" for name in ("keyId", "prefixListId")}
+            of_the_service = {name: f"{args.name}-{name}" for name in ("keyId", "prefixListId", "functionUrl")}
             answers = {
                 "arn": f"arn:aws:mock:::{args.name}",
                 "repositoryUrl": "registry.example/image",
                 **of_the_service,
             }
+        if args.typ == "aws:lambda/function:Function":
+            answers["version"] = "8"
         return f"{args.name}-id", answers | {"serving": args.inputs.get("release")} | args.inputs
 
     def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
-        return {}
+        """What serves already: the pinned release, by the seventh version."""
+        is_alias = args.token == "aws:lambda/getAlias:getAlias"  # noqa: S105 # no secret
+        return {"functionVersion": "7", "description": DIGEST} if is_alias else {}
 
 
 class _Monitor(mocks.MockMonitor):

@@ -15,10 +15,14 @@ from tests.contract.conftest import DIGEST, Plan, Registered
 
 GOLDEN = Path(__file__).parent / "golden"
 STACKS = [f"aws-sagemaker-{environment}" for environment in ENVIRONMENTS]
+ALL = [f"aws-{platform}-{environment}" for platform in ("sagemaker", "serverless") for environment in ENVIRONMENTS]
 CHALLENGER = "sha256:" + "b" * 64
 # What keeps data, evidence or names that others rely on.
 KEEPS = ("s3/bucket:Bucket", "kms/key:Key", "ecr/repository:Repository", "cloudtrail/trail:Trail")
-SERVES = ("sagemaker/endpoint:Endpoint", "sagemaker/mlflowTrackingServer:MlflowTrackingServer")
+SERVES = (
+    *("sagemaker/endpoint:Endpoint", "sagemaker/mlflowTrackingServer:MlflowTrackingServer"),
+    *("lambda/function:Function", "lambda/alias:Alias"),
+)
 
 
 def stated(stack: str) -> dict[str, str]:
@@ -58,7 +62,7 @@ def of_type(plan: Plan, *types: str) -> list[Registered]:
     return [r for r in plan.resources if r.type.removeprefix("aws:") in types]
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 @pytest.mark.parametrize("released", [False, True], ids=["empty", "released"])
 def test_types_names_and_parents_are_those_of_the_golden_list(
     planned: Callable[..., Plan], stack: str, released: bool
@@ -69,7 +73,7 @@ def test_types_names_and_parents_are_those_of_the_golden_list(
     assert registered == golden
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_outputs_are_the_runtime(planned: Callable[..., Plan], stack: str) -> None:
     outputs = planned(stack).outputs
     assert outputs.keys() == Runtime.model_fields.keys()
@@ -95,7 +99,7 @@ def test_jobs_are_told_what_they_load(planned: Callable[..., Plan], stack: str) 
 
 
 def test_what_the_monitoring_job_writes_starts_the_training(planned: Callable[..., Plan]) -> None:
-    from ml.feedback.retrain_command import REQUESTS
+    from ml.feedback.requests import REQUESTS
 
     plan = planned("aws-sagemaker-prod")
     pattern = json.loads(plan.named("jobs-drift").inputs["eventPattern"])["detail"]
@@ -115,7 +119,7 @@ def test_a_first_up_makes_what_images_and_releases_come_into_and_nothing_that_wa
     assert not of_type(plan, "sagemaker/model:Model", "sagemaker/pipeline:Pipeline")
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_whatever_can_be_tagged_is_tagged_by_the_provider(planned: Callable[..., Plan], stack: str) -> None:
     """Tags are the provider's: it puts them on all it makes. What has tags of its own doesn't override them."""
     plan = planned(stack, **{"mlops:owner": "fraud-team"})
@@ -125,13 +129,13 @@ def test_whatever_can_be_tagged_is_tagged_by_the_provider(planned: Callable[...,
     assert not [r.name for r in plan.resources if set(r.inputs.get("tags") or {}) & set(tags)]
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_nothing_is_made_in_another_account(planned: Callable[..., Plan], stack: str) -> None:
     own = json.loads(stated(stack)["mlops:aws"])["account_id"]
     assert json.loads(planned(stack).named("aws").inputs["allowedAccountIds"]) == [own]
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_prod_protects_what_keeps_and_what_serves_and_the_others_nothing(
     planned: Callable[..., Plan], stack: str
 ) -> None:
@@ -141,7 +145,7 @@ def test_prod_protects_what_keeps_and_what_serves_and_the_others_nothing(
     assert {r.protected for r in kept} == {stack.endswith("prod")}
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_no_policy_allows_a_wildcard_action_on_a_wildcard_resource(planned: Callable[..., Plan], stack: str) -> None:
     statements = list(documents(planned(stack)))
     assert len(statements) > 40
@@ -151,18 +155,21 @@ def test_no_policy_allows_a_wildcard_action_on_a_wildcard_resource(planned: Call
             assert not [action for action in actions if "*" in action], name
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_every_resource_bears_a_condition_or_is_one_of_the_few_actions_that_know_no_resource(
     planned: Callable[..., Plan], stack: str
 ) -> None:
-    resourceless = re.compile(r"ecr:GetAuthorizationToken|ec2:(Describe|(Create|Delete)NetworkInterface)\w*")
+    resourceless = re.compile(
+        r"ecr:GetAuthorizationToken|ec2:(Describe|(Create|Delete)NetworkInterface)\w*|ec2:(Una|A)ssignPrivateIpAddresses"
+        r"|xray:Put(TraceSegments|TelemetryRecords)|batch:(DescribeJobs|ListJobs)"
+    )
     for name, statement in documents(planned(stack)):
         everything = statement.get("Resource") == ["*"] and statement["Effect"] == "Allow"
         if everything and "Principal" not in statement and "Condition" not in statement:
             assert all(resourceless.fullmatch(action) for action in statement["Action"]), name
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_services_take_a_role_only_for_this_account_and_ci_only_for_its_own_pipeline(
     planned: Callable[..., Plan], stack: str
 ) -> None:
@@ -246,7 +253,7 @@ def test_ci_of_the_next_environment_may_borrow_just_that(planned: Callable[..., 
     assert not things("aws-sagemaker-dev", "identity-ci-github-policy", "Previous")
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_every_bucket_is_closed_versioned_and_encrypted(planned: Callable[..., Plan], stack: str) -> None:
     plan = planned(stack)
     buckets = {r.name.removesuffix("-bucket") for r in of_type(plan, "s3/bucket:Bucket")}
@@ -311,7 +318,7 @@ def test_another_release_has_other_models_and_another_configuration(planned: Cal
     assert not names[0] & names[1]
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_names_keep_within_the_services_limits(planned: Callable[..., Plan], stack: str) -> None:
     limits = {
         "iam/role:Role": ("name", 64),
@@ -322,15 +329,19 @@ def test_names_keep_within_the_services_limits(planned: Callable[..., Plan], sta
         "scheduler/schedule:Schedule": ("name", 64),
         "cloudwatch/eventRule:EventRule": ("name", 64),
         "budgets/budget:Budget": ("name", 100),
+        "lambda/function:Function": ("name", 64),
+        "batch/jobQueue:JobQueue": ("name", 128),
+        "sqs/queue:Queue": ("name", 80),
     }
+    seen = {r.type.removeprefix("aws:") for r in planned(stack).resources}
+    assert len(limits.keys() & seen) >= 7
     for type_, (key, limit) in limits.items():
         found = of_type(planned(stack), type_)
-        assert found, type_
         assert all(len(r.inputs[key]) <= limit for r in found)
         assert len({r.inputs[key] for r in found}) == len(found)
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ALL)
 def test_logical_names_hold_no_environment_and_no_region(planned: Callable[..., Plan], stack: str) -> None:
     said = {stack.rpartition("-")[2], "eu-west-1", "eu-central-1"}
     assert not [r.name for r in planned(stack).resources if said & {*r.name.split("-"), r.name}]

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 from moto.events.models import EventPattern
 
+from ml.feedback.requests import ask
 from ml.feedback.retrain import judge
-from ml.feedback.retrain_command import request_training
 from ml.monitoring.run import monitor_once
 from ml.problem import Problem, load_problem
 from ml.release.approve import approve
@@ -224,7 +224,7 @@ def test_drift_is_found_and_asks_for_a_training_that_starts(accounts: Accounts, 
         verdict, _ = judge(problem, runtime, now)
         assert verdict.is_due, verdict
         assert [trigger.kind for trigger in verdict.triggers if trigger.holds] == ["drift"]
-        request_training(Store(runtime.store_uri), verdict)
+        ask(Store(runtime.store_uri), verdict, datetime.now(UTC))
     assert accounts.guard.refused == []
     (request,) = store.list("retraining/requested")
     target = matching_target(accounts, runtime.store_uri.removeprefix("s3://"), request)

@@ -68,6 +68,47 @@ def client(clouds: Simulation, stack: str, service: str) -> Any:
     return session.client(service, endpoint_url=endpoint, region_name=region)
 
 
+def served_by_sagemaker(clouds: Simulation, stack: str, _release: str) -> None:
+    (endpoint,) = client(clouds, stack, "sagemaker").list_endpoints()["Endpoints"]
+    assert endpoint["EndpointStatus"] == "InService"
+
+
+def served_by_lambda(clouds: Simulation, stack: str, release: str) -> None:
+    """The alias leads to a published version, which was told the release."""
+    functions = client(clouds, stack, "lambda")
+    (name,) = [f["FunctionName"] for f in functions.list_functions()["Functions"] if "endpoint" in f["FunctionName"]]
+    version = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    assert version != "$LATEST"
+    told = functions.get_function_configuration(FunctionName=name, Qualifier=version)
+    assert told["Environment"]["Variables"]["MLOPS_RELEASE"] == release
+    assert functions.get_function_url_config(FunctionName=name)["AuthType"] == "AWS_IAM"
+    (queue,) = client(clouds, stack, "batch").describe_job_queues()["jobQueues"]
+    assert queue["jobQueueArn"] == clouds.outputs(stack)["job_queue"]
+
+
+def a_canary_is_weighed_against_the_version_that_serves(
+    clouds: Simulation, stack: str, candidate: Path, problem: Problem
+) -> None:
+    """A challenger is published as the next version, and withdrawn again."""
+    functions = client(clouds, stack, "lambda")
+    (name,) = [f["FunctionName"] for f in functions.list_functions()["Functions"] if "endpoint" in f["FunctionName"]]
+    before = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    challenger = release_into(stage(clouds, stack), candidate, problem, version="2")
+    clouds.configure(stack, challenger={"release": challenger, "mode": "canary", "weight": 0.2})
+    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
+    alias = functions.get_alias(FunctionName=name, Name="live")
+    ((version, weight),) = alias["RoutingConfig"]["AdditionalVersionWeights"].items()
+    assert (alias["FunctionVersion"], weight) == (before, 0.2)
+    told = functions.get_function_configuration(FunctionName=name, Qualifier=version)["Environment"]["Variables"]
+    assert told["MLOPS_RELEASE"] == challenger
+    clouds.pulumi("preview", "--expect-no-changes", stack=stack)
+    clouds.configure(stack, challenger=None)
+    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
+
+
+SERVED = {"sagemaker": served_by_sagemaker, "serverless": served_by_lambda}  # by platform
+
+
 def test_preview_creates_all_and_keeps_nothing(clouds: Simulation, stack: str) -> None:
     clouds.pulumi("stack", "init", stack=stack)
     planned = clouds.steps(stack)
@@ -118,11 +159,12 @@ def test_a_release_is_promoted_to_the_environment_and_served_there(
         approve(here, released["digest"], 14, here.signer(APPROVER))
     clouds.pulumi("up", "--yes", "--skip-preview", "--policy-pack", str(PACK), stack=stack)
     assert clouds.outputs(stack)["release"] == released["digest"]
-    sagemaker = client(clouds, stack, "sagemaker")
-    (endpoint,) = sagemaker.list_endpoints()["Endpoints"]
-    assert endpoint["EndpointStatus"] == "InService"
+    SERVED[stack.split("-")[1]](clouds, stack, released["digest"])
     assert [entry.event for entry in stage(clouds, stack).ledger.entries()][-1] == "deployed"
     clouds.pulumi("preview", "--expect-no-changes", stack=stack)
+    if stack == "aws-serverless-dev":
+        a_canary_is_weighed_against_the_version_that_serves(clouds, stack, candidate, small_problem)
+        SERVED["serverless"](clouds, stack, released["digest"])
 
 
 def test_what_is_changed_by_hand_is_seen_and_mended(clouds: Simulation, stack: str) -> None:

@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.request_header.registry import resolve_request_headers
 
+from ml.aws.logs import JobLog
 from ml.data.findings import DataRefused
 from ml.errors import InputRefused, MlopsError
 from ml.problem import load_problem
@@ -34,7 +35,6 @@ from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.sagemaker import follow, start
-from ml.training.sagemaker.logs import JobLog
 from ml.training.tracking import Tracking
 from tests.aws import aws
 from tests.integration.conftest import mlflow_server
@@ -235,7 +235,7 @@ class Log:
 
 def test_each_line_is_read_once_from_every_machine_and_from_no_other_job(account: None) -> None:
     log = Log()
-    job = JobLog(log.client, "train-1")
+    job = JobLog(log.client, LOG_GROUP, "train-1/")
     assert list(job.new_lines()) == []  # there is no group yet
     log.put("train-10/algo-1-1", "another job's")
     log.put("train-1/algo-1-1")
@@ -271,7 +271,7 @@ def test_a_read_that_is_cut_short_loses_and_repeats_nothing(account: None) -> No
     client: Any = boto3.client("logs", region_name=REGION, config=Config(retries={"total_max_attempts": 1}))
     client.meta.events.register("provide-client-params.logs.GetLogEvents", lambda params, **_: small(params))
     client.meta.events.register("before-send.logs.GetLogEvents", throttled)
-    job, read = JobLog(client, "train-1"), list[str]()
+    job, read = JobLog(client, LOG_GROUP, "train-1/"), list[str]()
     with pytest.raises(client.exceptions.ClientError, match="Rate exceeded"):
         read.extend(job.new_lines())
     assert len(read) == 4

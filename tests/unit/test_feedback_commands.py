@@ -13,7 +13,8 @@ from ml.errors import InputRefused
 from ml.feedback.accounts import Accounts
 from ml.feedback.labels import read_labels
 from ml.feedback.labels_command import labels
-from ml.feedback.retrain_command import REQUESTS, retrain
+from ml.feedback.requests import REQUESTS
+from ml.feedback.retrain_command import retrain
 from ml.feedback.review_command import review
 from ml.feedback.triggers import Trigger, Verdict
 from ml.problem import load_problem

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulated import Cloud, Refused, cloud
+from tests.simulated import UNKNOWN, Cloud, Refused, cloud
 
 Wrong = Callable[[Cloud], Any]
 ACCOUNT = "123456789012"
@@ -78,6 +78,58 @@ def alarm(aws: Cloud, **inputs: Any) -> Any:
 def function(aws: Cloud, **inputs: Any) -> Any:
     given = {"name": "drift", "role": role(aws)["arn"], "packageType": "Image", "imageUri": IMAGE} | inputs
     return aws.create("lambda/function:Function", "function", **{k: v for k, v in given.items() if v is not None})
+
+
+def capacity(aws: Cloud, **inputs: Any) -> Any:
+    network = vpc(aws)
+    group = aws.create("ec2/securityGroup:SecurityGroup", "jobs", name="jobs", description="jobs", vpcId=network)
+    fargate = {"type": "FARGATE", "maxVcpus": 4, "subnets": [subnet(aws, network, "10.0.1.0/24")["id"]]}
+    resources = fargate | {"securityGroupIds": [group["id"]]} | inputs
+    given = {key: value for key, value in resources.items() if value is not None}
+    return aws.create(
+        "batch/computeEnvironment:ComputeEnvironment", "capacity", name="jobs", type="MANAGED", computeResources=given
+    )
+
+
+def queue(aws: Cloud, environment: str, **inputs: Any) -> Any:
+    orders = [{"order": 1, "computeEnvironment": environment}]
+    given = {"name": "jobs", "state": "ENABLED", "priority": 1, "computeEnvironmentOrders": orders} | inputs
+    return aws.create("batch/jobQueue:JobQueue", "queue", **given)
+
+
+def capacity_with_queue(aws: Cloud) -> str:
+    made = capacity(aws)
+    queue(aws, made["arn"])
+    return made["id"]
+
+
+def job(aws: Cloud, retryStrategy: Any = None, timeout: Any = None, **container: Any) -> Any:  # noqa: N803 # the SDK's
+    size = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
+    given = {"image": IMAGE, "executionRoleArn": role(aws)["arn"], "resourceRequirements": size} | container
+    more = {key: value for key, value in (("retryStrategy", retryStrategy), ("timeout", timeout)) if value}
+    return aws.create(
+        "batch/jobDefinition:JobDefinition",
+        "job",
+        name="train",
+        type="container",
+        platformCapabilities=["FARGATE"],
+        containerProperties=json.dumps({key: value for key, value in given.items() if value is not None}),
+        **more,
+    )
+
+
+def alias(aws: Cloud, **inputs: Any) -> Any:
+    given = {"name": "live", "functionName": function(aws, publish=True)["name"], "functionVersion": "1"} | inputs
+    return aws.create("lambda/alias:Alias", "alias", **given)
+
+
+def function_with_alias(aws: Cloud) -> str:
+    return alias(aws)["functionName"]
+
+
+def url(aws: Cloud, **inputs: Any) -> Any:
+    given = {"functionName": function(aws)["name"], "authorizationType": "AWS_IAM"} | inputs
+    return aws.create("lambda/functionUrl:FunctionUrl", "url", **given)
 
 
 def twice(make: Wrong) -> Wrong:
@@ -443,6 +495,12 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         "needs exactly one of Resource and NotResource",
     ),
     "resource that is no ARN": (lambda aws: with_policy(aws, policy(Resource="store/*")), "a resource is an ARN or *"),
+    "too long a policy inside a role": (
+        lambda aws: aws.create(
+            "iam/rolePolicy:RolePolicy", "p", role=role(aws)["id"], policy=policy(Resource=["arn:aws:s3:::b"] * 700)
+        ),
+        "10240 are allowed",
+    ),
     "principal in a policy of an identity": (lambda aws: with_policy(aws, policy(Principal="*")), "can't have"),
     "condition operator that doesn't exist": (
         lambda aws: with_policy(aws, policy(Condition={"StringEqual": {"aws:x": "y"}})),
@@ -479,6 +537,127 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         lambda aws: bucket_policy(aws, Principal={"Role": "x"}),
         "has the kind of principal 'Role'",
     ),
+    # batch
+    "instances on Fargate": (
+        lambda aws: capacity(aws, instanceTypes=["c5.large"]),
+        "computeResources.instanceTypes: is not for Fargate, which has no instances",
+    ),
+    "Fargate without a security group": (
+        lambda aws: capacity(aws, securityGroupIds=None),
+        r"securityGroupIds\[\]: is needed on Fargate",
+    ),
+    "kind of capacity that doesn't exist": (lambda aws: capacity(aws, type="FARGATE_CHEAP"), "is not one of EC2, SPOT"),
+    "capacity in a subnet that isn't there": (
+        lambda aws: capacity(aws, subnets=["subnet-0123456789abcdef0"]),
+        "subnet-0123456789abcdef0",
+    ),
+    "managed capacity without any": (
+        lambda aws: aws.create("batch/computeEnvironment:ComputeEnvironment", "c", name="c", type="MANAGED"),
+        "computeResources: is needed by a managed compute environment",
+    ),
+    "capacity's name with a dot": (
+        lambda aws: aws.create("batch/computeEnvironment:ComputeEnvironment", "c", name="a.b", type="UNMANAGED"),
+        "'a.b' is no name for it",
+    ),
+    "queue on capacity that isn't there": (
+        lambda aws: queue(aws, "arn:aws:batch:eu-central-1:123456789012:compute-environment/none"),
+        "there is no such batch/computeEnvironment:ComputeEnvironment",
+    ),
+    "queue without capacity": (
+        lambda aws: aws.create("batch/jobQueue:JobQueue", "q", name="q", state="ENABLED", priority=1),
+        "computeEnvironmentOrders",
+    ),
+    "queue in use": (
+        used("batch/computeEnvironment:ComputeEnvironment", capacity_with_queue),
+        "used by aws:batch/jobQueue:JobQueue",
+    ),
+    "queue with an impossible priority": (
+        lambda aws: queue(aws, capacity(aws)["arn"], priority=5000),
+        "5000 is not between 0 and 1000",
+    ),
+    "misspelt word in a job's container": (
+        lambda aws: job(aws, comand=["train"]),
+        "containerProperties.comand: there is no such property; did you mean 'command'",
+    ),
+    "text for a list in a job's container": (
+        lambda aws: job(aws, command="train"),
+        "containerProperties.command: must be a list, not 'train'",
+    ),
+    "job that says how much of nothing": (
+        lambda aws: job(aws, resourceRequirements=[{"type": "CPU", "value": "1"}]),
+        r"resourceRequirements\[0\].type: 'CPU' is not one of GPU, VCPU, MEMORY",
+    ),
+    "number for a text in a job's container": (
+        lambda aws: job(aws, resourceRequirements=[{"type": "VCPU", "value": 1}]),
+        r"resourceRequirements\[0\].value: must be a string, not 1",
+    ),
+    "job as nobody": (
+        lambda aws: job(aws, jobRoleArn=f"arn:aws:iam::{ACCOUNT}:role/nobody"),
+        "containerProperties.jobRoleArn.*there is no such iam/role:Role",
+    ),
+    "job on Fargate whose agent is nobody": (
+        lambda aws: job(aws, executionRoleArn=None),
+        "executionRoleArn: is needed on Fargate",
+    ),
+    "privileged job on Fargate": (lambda aws: job(aws, privileged=True), "containerProperties.privileged: is not for"),
+    "job that may never end": (
+        lambda aws: job(aws, timeout={"attemptDurationSeconds": 5}),
+        "5 is not between 60 and 31536000",
+    ),
+    "job tried too often": (lambda aws: job(aws, retryStrategy={"attempts": 50}), "50 is not between 1 and 10"),
+    "container that is no JSON": (
+        lambda aws: aws.create(
+            "batch/jobDefinition:JobDefinition", "j", name="j", type="container", containerProperties="{"
+        ),
+        "containerProperties: is not JSON",
+    ),
+    # functions
+    "function from an image that says a handler too": (
+        lambda aws: function(aws, handler="app.handler", runtime="python3.12"),
+        "handler: is not for a function from an image",
+    ),
+    "function from an image that is none": (
+        lambda aws: function(aws, imageUri=None, s3Bucket="code"),
+        "imageUri: is needed where the package is an image",
+    ),
+    "function from a public image": (
+        lambda aws: function(aws, imageUri="docker.io/library/python:3.11"),
+        "is no image that Lambda can start",
+    ),
+    "function that may never end": (lambda aws: function(aws, timeout=3600), "timeout: 3600 is not between 1 and 900"),
+    "function traced in a way that doesn't exist": (
+        lambda aws: function(aws, tracingConfig={"mode": "Always"}),
+        "tracingConfig.mode: 'Always' is not one of Active, PassThrough",
+    ),
+    "function's failures to a queue that isn't there": (
+        lambda aws: function(aws, deadLetterConfig={"targetArn": f"arn:aws:sqs:eu-central-1:{ACCOUNT}:none"}),
+        "deadLetterConfig.targetArn.*there is no such sqs/queue:Queue",
+    ),
+    "alias of no function": (lambda aws: alias(aws, functionName="none"), "there is no such lambda/function:Function"),
+    "alias of a version that is none": (lambda aws: alias(aws, functionVersion="newest"), "'newest' is no version"),
+    "canary beside what is not published": (
+        lambda aws: alias(aws, functionVersion="$LATEST", routingConfig={"additionalVersionWeights": {"2": 0.1}}),
+        "routingConfig: is only for an alias of a published version",
+    ),
+    "canary with more than everything": (
+        lambda aws: alias(aws, routingConfig={"additionalVersionWeights": {"2": 1.5}}),
+        "1.5 is more than 1",
+    ),
+    "address that asks for a password": (
+        lambda aws: url(aws, authorizationType="PASSWORD"),
+        "authorizationType: 'PASSWORD' is not one of AWS_IAM, NONE",
+    ),
+    "address of an alias that isn't there": (lambda aws: url(aws, qualifier="live"), "no such lambda/alias:Alias"),
+    "function in use": (used("lambda/function:Function", function_with_alias), "used by aws:lambda/alias:Alias"),
+    "events that are tried too often": (
+        lambda aws: aws.create(
+            "lambda/functionEventInvokeConfig:FunctionEventInvokeConfig",
+            "events",
+            functionName=function(aws)["name"],
+            maximumRetryAttempts=5,
+        ),
+        "5 is not between 0 and 2",
+    ),
     # deletion
     "network in use": (
         used("ec2/vpc:Vpc", vpc_with_subnet),
@@ -502,4 +681,12 @@ def test_a_wrong_program_is_refused_and_told_why(aws: Cloud, case: str) -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(WRONG) >= 60
+    assert len(WRONG) >= 120
+
+
+def test_what_is_not_known_yet_is_not_held_to_be_missing(aws: Cloud) -> None:
+    """A first preview knows no role, and so not the text that names it."""
+    fargate = {"platformCapabilities": ["FARGATE"], "containerProperties": UNKNOWN}
+    aws.plan("batch/jobDefinition:JobDefinition", "job", name="train", type="container", **fargate)
+    later = {"type": "FARGATE", "maxVcpus": 4, "subnets": UNKNOWN, "securityGroupIds": UNKNOWN}
+    aws.plan("batch/computeEnvironment:ComputeEnvironment", "c", name="c", type="MANAGED", computeResources=later)

@@ -22,6 +22,8 @@ def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) ->
     computed = {name for name in schema.outputs if name not in schema.inputs} - {"tagsAll", "region"}
     assert computed == {*rule.unset, *(rule.outputs.keys() & computed)}
     assert set(rule.holds) <= rule.refers.keys()
+    assert rule.counts.keys() <= set(schema.outputs)
+    assert {when for when in rule.counts.values() if when} <= set(schema.inputs)
 
 
 @pytest.mark.parametrize("token", RULES, ids=str)
@@ -35,12 +37,13 @@ def test_what_is_referred_to_and_needed_has_a_rule(token: str) -> None:
 def _paths(rule: Rule) -> Iterator[str]:
     yield from (*rule.autoname, *rule.texts, *rule.ranges, *rule.values, *rule.cidrs, *rule.zones, *rule.refers)
     yield from (*rule.documents, *rule.inside, *rule.apart, *rule.updates)
+    yield from (path for each in rule.conditions for path in (each.when, *each.needs, *each.forbids))
     yield from () if rule.replaces == "all" else rule.replaces
     yield from (name for names in rule.exactly_one + rule.at_most_one + rule.at_least_one for name in names)
 
 
 def _walk(path: str, type_: Type) -> None:
-    for part in path.split("."):
+    for part in path.partition("{}")[0].split("."):  # what is in a JSON text, no SDK knows
         name = part.removesuffix("[]")
         assert name in type_.properties, f"{path}: there is no {name}"
         type_ = type_.properties[name].type

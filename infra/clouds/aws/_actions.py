@@ -1,6 +1,7 @@
 """What the services' clients do, as IAM names it: for the policies of identities and of the network's entry points."""
 
 __all__ = [
+    "FETCH_IMAGE",
     "MLFLOW",
     "PULL_IMAGE",
     "PUSH_IMAGE",
@@ -14,6 +15,7 @@ __all__ = [
 
 USE_KEY = ("kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey")
 PULL_IMAGE = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
+FETCH_IMAGE = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 PUSH_IMAGE = (
     *("ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"),
     *("ecr:DescribeImages", "ecr:DescribeImageScanFindings"),

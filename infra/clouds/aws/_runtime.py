@@ -1,5 +1,7 @@
 """What a container on AWS is told of its stack."""
 
+from collections.abc import Mapping
+
 import pulumi
 from pulumi_aws import s3
 
@@ -19,8 +21,11 @@ def runtime(
     foundation: Foundation,
     tracking: Tracking,
     release: str | None = None,
+    jobs: Mapping[str, pulumi.Input[str]] | None = None,
 ) -> pulumi.Output[str]:
     """Lay what a job needs of `ml.runtime.Runtime` into the store; its URI, for MLOPS_RUNTIME.
+
+    `jobs` are told to whom starts them; a job itself is told of none, or it would start another instead of working.
 
     A variable is too small for it: SageMaker allows 256 characters for a monitoring job's, and 512 for a training's.
     """
@@ -35,6 +40,7 @@ def runtime(
         "monitor_url": dashboard_url(config),
         "release": release,
         "log_retention_days": config.environment.log_retention_days,
+        **(jobs or {}),
     }
     file = s3.BucketObjectv2(
         logical(name, "runtime"),

@@ -1,20 +1,22 @@
 """The registry of the one container image."""
 
 import json
+from collections.abc import Sequence
 
 import pulumi
 from pulumi_aws import ecr
 
-from infra.clouds.aws._account import in_every_region, settings
-from infra.clouds.aws._actions import PULL_IMAGE
+from infra.clouds.aws._account import arn, in_every_region, settings
+from infra.clouds.aws._actions import FETCH_IMAGE, PULL_IMAGE
 from infra.clouds.aws._names import IMAGE, LONGEST_REPOSITORY_NAME
-from infra.clouds.aws._policy import allow
+from infra.clouds.aws._policy import Statement, allow
 from infra.contracts import ImageRegistryArgs
 from infra.naming import logical, physical
 
 __all__ = ["ImageRegistry"]
 
 UNTAGGED_DAYS = 14
+FETCHED_BY_LAMBDA = ("serverless",)
 
 
 class ImageRegistry(pulumi.ComponentResource):
@@ -42,8 +44,8 @@ class ImageRegistry(pulumi.ComponentResource):
         )
         self.identifier = repository.arn
         self._forget_untagged(name, repository)
-        if account.next_account_id:
-            self._share(name, repository, account.next_account_id)
+        if readers := self._readers():
+            self._share(name, repository, readers)
         if account.replica_region and not account.account_is_shared:
             self._replicate(name, repository_name, account.replica_region)
         self.image = pulumi.Output.concat(repository.repository_url, "@", config.image) if config.image else None
@@ -65,14 +67,26 @@ class ImageRegistry(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _share(self, name: str, repository: ecr.Repository, account_id: str) -> None:
-        """The next environment copies the image by its digest; a repository's policy names no resource."""
-        reader = {"AWS": in_every_region(self._args.config, "iam", "root", account_id=account_id)}
-        statement = {k: v for k, v in allow("PromotedFrom", PULL_IMAGE, [], to=reader).items() if k != "Resource"}
+    def _readers(self) -> list[Statement]:
+        """The next environment copies the image by its digest; Lambda fetches it as itself, not as the function."""
+        config, account = self._args.config, settings(self._args.config)
+        found: list[Statement] = []
+        if account.next_account_id:
+            reader = {"AWS": in_every_region(config, "iam", "root", account_id=account.next_account_id)}
+            found.append(allow("PromotedFrom", PULL_IMAGE, [], to=reader))
+        if config.platform in FETCHED_BY_LAMBDA:
+            ours = {"ArnLike": {"aws:SourceArn": arn(config, "lambda", "function:*")}}
+            reader = {"Service": "lambda.amazonaws.com"}
+            found.append(allow("Functions", FETCH_IMAGE, [], to=reader, when=ours))
+        return found
+
+    def _share(self, name: str, repository: ecr.Repository, readers: Sequence[Statement]) -> None:
+        """A repository's policy names no resource."""
+        statements = [{k: v for k, v in statement.items() if k != "Resource"} for statement in readers]
         ecr.RepositoryPolicy(
             logical(name, "policy"),
             repository=repository.name,
-            policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            policy=json.dumps({"Version": "2012-10-17", "Statement": statements}),
             opts=self._child,
         )
 

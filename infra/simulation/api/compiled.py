@@ -15,7 +15,7 @@ from infra.simulation.schema import Type, cache_folder, resource_schema
 
 __all__ = ["contract_of"]
 
-FORMAT = "2"
+FORMAT = "3"
 
 
 @cache
@@ -45,7 +45,23 @@ def _supplied(rule: Rule) -> set[str]:
 
 def _compile(api: Api, type_: Type, supplied: set[str]) -> Contract:
     shape = _model(api.service).operation_model(api.create).input_shape
-    return _structure(shape, type_, _Rules(api.members, supplied), "", ())
+    contract = _structure(shape, type_, _Rules(api.members, supplied), "", ())
+    for name in api.json:
+        path = _member_path(shape, name, name, api.members)
+        contract.members[name] = Contract("json", path, of=(_of_shape(_follow(shape, path), ()),))
+    return contract
+
+
+def _of_shape(shape: Any, path: tuple[str, ...]) -> Contract:
+    """The contract of what is written as the operation itself names it."""
+    limits: dict[str, Any] = _limits(shape) | {"enum": tuple(shape.metadata.get("enum", ()))}
+    if shape.type_name == "structure":
+        members = {name: _of_shape(member, (name,)) for name, member in shape.members.items()}
+        return Contract("structure", path, members=members, required=tuple(shape.required_members))
+    if shape.type_name in ("list", "map"):
+        inner = shape.member if shape.type_name == "list" else shape.value
+        return Contract(shape.type_name, path, **limits, of=(_of_shape(inner, ()),))
+    return Contract(shape.type_name, path, **limits)
 
 
 class _Rules(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import regex
 
+from infra.simulation.api.written import written_problems
 from infra.simulation.schema import Problem
 from infra.simulation.wire import is_unknown
 
@@ -19,7 +20,7 @@ SHOWN = 12
 class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the service says of one member, and of what is in it."""
 
-    kind: str  # structure, list, only (a list of one here, its element there), map, tags, string, integer, …
+    kind: str  # structure, list, only (a list of one here, its element there), map, tags, json (text), string, …
     path: tuple[str, ...] = ()  # from the parent's members to this one
     wrapped: bool = False  # one object here, a list of one there
     pattern: str | None = None
@@ -34,6 +35,9 @@ class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
 def contract_problems(value: Any, contract: Contract, operation: str, path: str = "") -> Iterator[Problem]:
     """Everything that the operation would refuse; each sentence names it."""
     if value is None or is_unknown(value):
+        return
+    if contract.kind == "json":
+        yield from written_problems(value, contract.of[0], operation, path, contract_problems)
         return
     for reason in _own_problems(value, contract):
         yield Problem(path, f"{reason} ({operation})")
@@ -60,6 +64,8 @@ def parameters(value: Any, contract: Contract) -> Any:
     """The properties as the operation's parameters; what it doesn't know is left out."""
     if value is None:
         return None
+    if contract.kind == "json":
+        return json.loads(value)
     if contract.kind == "structure" and isinstance(value, dict):
         built: dict[str, Any] = {}
         for name, member in contract.members.items():

@@ -10,6 +10,7 @@ import yaml
 __all__ = [
     "Api",
     "Call",
+    "Condition",
     "Lookup",
     "Mirror",
     "Need",
@@ -33,6 +34,16 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     forbids: str | None = None
 
 
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the text at `when` looks like `matches`: what must be given then, and what must not."""
+
+    when: str
+    matches: str
+    why: str  # the rest of a sentence that begins with the property's name
+    needs: list[str] = []
+    forbids: list[str] = []
+
+
 class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Another resource that must be there first: its property `same` equals `here` of this one."""
 
@@ -49,6 +60,7 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     create: str
     members: dict[str, str | None] = {}
     supplied: list[str] = []  # required members that the provider fills where the program doesn't
+    json: list[str] = []  # properties that are the member as JSON text
 
 
 class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fixed": "with"}):
@@ -94,8 +106,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_least_one: list[list[str]] = []
     refers: dict[str, str] = {}  # path of a property → type (or `type.output`) of what must be there
     needs: list[Need] = []
+    conditions: list[Condition] = []
+    counts: dict[str, str | None] = {}  # output that counts the changes from 1 → property without which it doesn't
     holds: list[str] = []  # those of them that keep what they refer to from being deleted
-    documents: dict[str, Literal["identity", "resource", "repository", "trust", "json"]] = {}
+    documents: dict[str, Literal["identity", "inline", "resource", "repository", "trust", "json"]] = {}
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
     apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
     api: Api | None = None

@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -12,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 from ml.errors import MlopsError
 from ml.release.manifest import Gate
 from ml.store import Store
+from ml.training.candidate import Candidate
 from ml.training.evaluation import Evaluation
 
-__all__ = ["Candidate", "candidate_of"]
+__all__ = ["candidate_of"]
 
 REPORT: Final = "training.json"  # as ml.container.sagemaker leaves it in output/data
 OUTPUT: Final = "output.tar.gz"  # what SageMaker makes of a job's output/data
@@ -23,17 +23,6 @@ LARGEST_REPORT_BYTES: Final = 16 * 1024 * 1024
 
 
 class _Report(BaseModel):
-    run_id: str | None
-    evaluation: Evaluation
-    gates: tuple[Gate, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained candidate: `model_uri` is its folder as an archive, `run_id` the MLflow run that is released."""
-
-    job: str
-    model_uri: str
     run_id: str | None
     evaluation: Evaluation
     gates: tuple[Gate, ...]

@@ -4,13 +4,16 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from ml.aws.client import aws_errors, client, passes_by_itself, region_of
+from ml.aws.logs import JobLog
 from ml.errors import InputRefused, MlopsError
-from ml.training.sagemaker._client import aws_errors, client, passes_by_itself, region_of
-from ml.training.sagemaker.candidate import Candidate, candidate_of
-from ml.training.sagemaker.logs import LOG_GROUP, JobLog
+from ml.runtime import Runtime
+from ml.training.candidate import Candidate
+from ml.training.sagemaker.candidate import candidate_of
 
-__all__ = ["follow"]
+__all__ = ["follow", "stop_command"]
 
+LOG_GROUP: Final = "/aws/sagemaker/TrainingJobs"  # SageMaker's, for every training job of the region
 POLL_S: Final = 5.0
 UNDER_WAY: Final = frozenset({"Executing", "Stopping"})
 JOB_UNDER_WAY: Final = ("InProgress", "Stopping")
@@ -19,7 +22,9 @@ QUIET_READS: Final = 3  # after the end; CloudWatch shows the last lines some se
 Say = Callable[[str], None]
 
 
-def follow(execution: str, progress: Say, show: Say, *, poll_s: float = POLL_S) -> Candidate:
+def follow(
+    execution: str, progress: Say, show: Say, _runtime: Runtime | None = None, *, poll_s: float = POLL_S
+) -> Candidate:
     """Say what happens (`progress`) and what the job prints (`show`) until the execution, an ARN, has ended.
 
     MlopsError when it ended otherwise than well. Nothing is stopped when this ends before it.
@@ -35,6 +40,11 @@ def follow(execution: str, progress: Say, show: Say, *, poll_s: float = POLL_S) 
         time.sleep(poll_s)
         quiet = quiet + 1 if watched.look_again() else 0
     return watched.result()
+
+
+def stop_command(execution: str) -> str:
+    """What ends the execution."""
+    return f"aws sagemaker stop-pipeline-execution --pipeline-execution-arn {execution}"
 
 
 class _Watched:
@@ -76,7 +86,7 @@ class _Watched:
             name = arn.rpartition("/")[2]
             if name != self._job.get("TrainingJobName"):
                 self._read_log()  # to the end of the one that is tried again
-                self._log = JobLog(self._logs, name)
+                self._log = JobLog(self._logs, LOG_GROUP, f"{name}/")
                 self._say_once(f"The training job is {name}")
             job = self._asked(self._sagemaker.describe_training_job, TrainingJobName=name)
             self._job = job or self._job or {"TrainingJobName": name}

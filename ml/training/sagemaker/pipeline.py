@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ml.aws.client import client, region_of
 from ml.data.read import ingest
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.sagemaker._client import client, region_of
 
 __all__ = ["start"]
 

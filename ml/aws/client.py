@@ -22,9 +22,7 @@ def client(service: str, region: str) -> Any:
         import boto3
         from botocore.config import Config
     except ImportError as error:
-        raise MlopsError(
-            "Training on SageMaker needs boto3: install this project with its extra `sagemaker`."
-        ) from error
+        raise MlopsError("AWS is asked through boto3: install this project with its extra `sagemaker`.") from error
     retries = Config(retries={"mode": "standard", "max_attempts": ATTEMPTS})
     return boto3.client(service, region_name=region, config=retries)
 

@@ -1,24 +1,24 @@
-"""The log of a training job as CloudWatch has it: each line once, in its stream's order."""
+"""The log of a job as CloudWatch has it: each line once, in its stream's order."""
 
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["LOG_GROUP", "JobLog"]
+__all__ = ["JobLog"]
 
-LOG_GROUP: Final = "/aws/sagemaker/TrainingJobs"  # SageMaker's, for every training job of the region
 LAST_LINES: Final = 15
 
 
 class JobLog:
     """Reads on from where it stopped; a read that fails half-way leaves nothing out and repeats nothing.
 
-    Every machine of a job has a stream of its own, `<job>/<host>-<number>`, which appears when the machine starts.
+    Every machine of a job has a stream of its own in the `group`, whose name begins with `prefix` and which appears
+    when the machine starts.
     """
 
-    def __init__(self, logs: Any, job: str) -> None:
+    def __init__(self, logs: Any, group: str, prefix: str) -> None:
         self.last: deque[str] = deque(maxlen=LAST_LINES)
-        self._logs, self._job = logs, job
+        self._logs, self._group, self._prefix = logs, group, prefix
         self._tokens: dict[str, str | None] = {}  # by stream: what CloudWatch is to go on from
 
     def new_lines(self) -> Iterator[str]:
@@ -33,7 +33,7 @@ class JobLog:
 
     def _streams(self) -> Iterator[str]:
         pages = self._logs.get_paginator("describe_log_streams")
-        for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._job}/"):
+        for page in pages.paginate(logGroupName=self._group, logStreamNamePrefix=self._prefix):
             yield from (stream["logStreamName"] for stream in page["logStreams"])
 
     def _new_in(self, stream: str) -> Iterator[str]:
@@ -42,7 +42,7 @@ class JobLog:
         host = stream.rpartition("/")[2]
         while True:
             token = self._tokens[stream]
-            asked = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
+            asked = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
             page = self._logs.get_log_events(**asked, **({"nextToken": token} if token else {}))
             self._tokens[stream] = page["nextForwardToken"]
             for event in page["events"]:

@@ -1,0 +1,1 @@
+"""What is asked of AWS at run time, by whatever runs there."""

@@ -1,0 +1,159 @@
+"""Jobs of AWS Batch: submit one, or an array that shares the work, and follow it to its end."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ml.aws.client import aws_errors, client, passes_by_itself, region_of
+from ml.aws.logs import JobLog
+from ml.errors import InputRefused, MlopsError
+
+__all__ = ["ARRAY_INDEX", "ARRAY_SIZE", "JOB_ID", "follow", "is_under_way", "share_of", "submit"]
+
+# What Batch tells a job in its environment.
+JOB_ID: Final = "AWS_BATCH_JOB_ID"
+ARRAY_INDEX: Final = "AWS_BATCH_JOB_ARRAY_INDEX"  # of a child of an array, from 0
+ARRAY_SIZE: Final = "AWS_BATCH_JOB_ARRAY_SIZE"
+LARGEST_ARRAY: Final = 10_000
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
+POLL_S: Final = 5.0
+LONGEST_SILENCE: Final = 60  # how many times in a row AWS may not answer
+Say = Callable[[str], None]
+
+
+def submit(
+    queue: str,
+    definition: str,
+    name: str,
+    *,
+    command: Sequence[str] | None = None,
+    variables: Mapping[str, str] | None = None,
+    size: int = 1,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """The ARN of the new job; of `size` children, where that is more than one, each knows its number and the size."""
+    if not 1 <= size <= LARGEST_ARRAY:
+        raise InputRefused(f"A job of AWS Batch has 1 to {LARGEST_ARRAY:,} shares, not {size:,}.")
+    overrides: dict[str, Any] = {"command": list(command)} if command else {}
+    if variables:
+        overrides["environment"] = [{"name": key, "value": value} for key, value in variables.items()]
+    batch = client("batch", region_of(queue))
+    try:
+        answer = batch.submit_job(
+            jobName=name,
+            jobQueue=queue,
+            jobDefinition=definition,
+            containerOverrides=overrides,
+            tags=dict(tags or {}),
+            propagateTags=True,
+            **({"arrayProperties": {"size": size}} if size > 1 else {}),
+        )
+    except aws_errors() as error:
+        raise MlopsError(f"AWS Batch takes no job into {queue}: {error}") from error
+    return answer["jobArn"]
+
+
+def is_under_way(queue: str, name: str) -> bool:
+    """Whether a job of this name waits or runs."""
+    pages = client("batch", region_of(queue)).get_paginator("list_jobs")
+    found = pages.paginate(jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [name]}])
+    jobs = (job for page in found for job in page["jobSummaryList"])
+    return any(job["jobName"] == name and job["status"] not in ENDED for job in jobs)
+
+
+def share_of(environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """Which share, from 1, of how many this process is, as Batch says; None outside an array."""
+    index, size = environment.get(ARRAY_INDEX), environment.get(ARRAY_SIZE)
+    if index is None:
+        return None
+    if size is None or not (index.isdecimal() and size.isdecimal() and int(index) < int(size)):
+        raise InputRefused(f"{ARRAY_INDEX} is {index!r} and {ARRAY_SIZE} {size!r}: that is no share of an array job.")
+    return int(index) + 1, int(size)
+
+
+def follow(arn: str, progress: Say, show: Say, *, poll_s: float = POLL_S) -> None:
+    """Say what happens and what a single job prints until it has ended; MlopsError when it failed.
+
+    The job goes on when this ends before it.
+    """
+    if (parts := arn.split(":"))[2:3] != ["batch"] or not parts[-1].startswith("job/"):
+        raise InputRefused(f"{arn!r} is not the ARN of a job of AWS Batch.")
+    watched = _Watched(arn, progress, show)
+    while watched.look() not in ENDED:
+        time.sleep(poll_s)  # Batch tells nobody; it is asked
+    time.sleep(poll_s)  # CloudWatch shows the last lines some seconds late
+    watched.end()
+
+
+class _Watched:
+    """A job, and the log of its present attempt where it has one of its own."""
+
+    def __init__(self, arn: str, progress: Say, show: Say) -> None:
+        self._id, self._progress, self._show = arn.rpartition("/")[2], progress, show
+        self._batch, self._logs = client("batch", region_of(arn)), client("logs", region_of(arn))
+        self._job: dict[str, Any] = {}
+        self._log: JobLog | None = None
+        self._stream = self._said = ""
+        self._unanswered = 0
+
+    def look(self) -> str:
+        """The job's state, after what is new has been said."""
+        try:
+            found = self._batch.describe_jobs(jobs=[self._id])["jobs"]
+            if not found:
+                raise InputRefused(f"AWS Batch knows no job {self._id}; it forgets them after some days.")
+            self._job = found[0]
+            self._say(_standing(self._job))
+            self._read()
+            self._unanswered = 0
+        except aws_errors() as error:
+            self._unanswered += 1
+            if not passes_by_itself(error) or self._unanswered > LONGEST_SILENCE:
+                raise MlopsError(f"{error} The job {self._id} itself goes on.") from error
+        return self._job.get("status", "SUBMITTED")
+
+    def end(self) -> None:
+        """The last lines; MlopsError with them when the job failed."""
+        self._read()
+        if self._job["status"] == "SUCCEEDED":
+            return
+        failed = self._failed_child() if "arrayProperties" in self._job else self._job
+        log = self._log if failed is self._job else self._log_of(failed)
+        if log is not None and failed is not self._job:
+            list(log.new_lines())
+        reason = failed.get("container", {}).get("reason") or failed.get("statusReason") or "its log may say why"
+        code = failed.get("container", {}).get("exitCode")
+        said = f"The job {failed['jobId']} failed{f' with exit code {code}' if code is not None else ''}: {reason}."
+        lines = "".join(f"\n  {line}" for line in log.last) if log else ""
+        raise MlopsError(said + (f" Its last lines:{lines}" if lines else ""))
+
+    def _failed_child(self) -> dict[str, Any]:
+        listed = self._batch.list_jobs(arrayJobId=self._id, jobStatus="FAILED")["jobSummaryList"]
+        failed = [job["jobId"] for job in listed if job["status"] == "FAILED"]
+        return self._batch.describe_jobs(jobs=failed[:1])["jobs"][0] if failed else self._job
+
+    def _read(self) -> None:
+        stream = self._job.get("container", {}).get("logStreamName")
+        if stream and stream != self._stream and "arrayProperties" not in self._job:
+            self._stream, self._log = stream, self._log_of(self._job)
+        for line in self._log.new_lines() if self._log else ():
+            self._show(line)
+
+    def _log_of(self, job: dict[str, Any]) -> JobLog | None:
+        container = job.get("container", {})
+        group = container.get("logConfiguration", {}).get("options", {}).get("awslogs-group")
+        stream = container.get("logStreamName")
+        return JobLog(self._logs, group, stream) if group and stream else None
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            self._said = line
+            self._progress(line)
+
+
+def _standing(job: dict[str, Any]) -> str:
+    """One line: the state, and of an array how many children are in which."""
+    summary = Counter(job.get("arrayProperties", {}).get("statusSummary", {}))
+    children = ", ".join(f"{count:,} {state.lower()}" for state, count in sorted(summary.items()) if count)
+    return f"The job is {job['status']}{f': {children}' if children else ''}"

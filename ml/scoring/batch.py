@@ -1,0 +1,79 @@
+"""`mlops score` where the stack's platform scores: an array job of AWS Batch, one child a share."""
+
+import json
+import sys
+import time
+from typing import NoReturn
+
+import click
+
+from ml.aws import batch
+from ml.errors import InputRefused, MlopsError
+from ml.runtime import Runtime
+from ml.scoring.output import Output, Published
+
+__all__ = ["score_on_the_platform", "submit"]
+
+INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
+
+
+def score_on_the_platform(
+    runtime: Runtime, source: str, output: str, words: list[str], shares: int, *, as_json: bool, poll_s: float = 5.0
+) -> None:
+    """Submit the command `words` in `shares` shares, follow it, and print what it published."""
+    started = time.monotonic()
+
+    def progress(line: str) -> None:
+        click.echo(f"{time.monotonic() - started:5.1f} s  {line}", err=True)
+
+    arn = submit(runtime, source, output, words, shares)
+    progress(f"Submitted {arn}")
+    try:
+        batch.follow(arn, progress, lambda line: click.echo(f"         | {line}", err=True), poll_s=poll_s)
+    except KeyboardInterrupt:
+        _left_running(arn)
+    published = Output(output).published()
+    if published is None:
+        raise MlopsError(f"The job {arn} has ended well, but {output} isn't there. Run the same command again.")
+    click.echo(json.dumps(_as_json(published, output, arn), indent=2) if as_json else _as_text(published, output))
+
+
+def submit(runtime: Runtime, source: str, output: str, words: list[str], shares: int) -> str:
+    """The ARN of the job; InputRefused for paths of this machine, which no other can read."""
+    for what, uri in (("INPUT", source), ("OUTPUT", output)):
+        if "://" not in uri or uri.startswith("file:"):
+            raise InputRefused(
+                f"{what} is {uri}, on this machine, and the jobs of {runtime.stack} run on others. Name a URI below "
+                f"{runtime.store_uri}/scoring/, or add --here to score on this machine."
+            )
+    return batch.submit(
+        str(runtime.job_queue),
+        str(runtime.scoring_job),
+        f"{runtime.stack}-scoring",
+        command=words,
+        size=shares,
+        tags={"stack": runtime.stack},
+    )
+
+
+def _left_running(arn: str) -> NoReturn:
+    click.echo(f"\nThe scoring goes on without this command: {arn}", err=True)
+    sys.exit(INTERRUPTED)
+
+
+def _as_json(published: Published, output: str, job: str) -> dict[str, object]:
+    found: dict[str, object] = {
+        name: getattr(published, name) for name in ("release", "model", "version", "rows", "aside", "parts")
+    }
+    return found | {"output": output, "job": job, "is_complete": True}
+
+
+def _as_text(published: Published, output: str) -> str:
+    return "\n".join(
+        [
+            f"release   {published.release} ({published.model}, version {published.version})",
+            f"rows      {published.scored:,} scored, {published.aside:,} set aside",
+            f"parts     {published.parts:,}",
+            f"output    {output}",
+        ]
+    )

@@ -1,0 +1,76 @@
+"""Training as a job of AWS Batch: started on data that are in the store, followed to its end, its candidate read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from ml.aws import batch
+from ml.data.read import ingest
+from ml.errors import MlopsError
+from ml.problem import Problem
+from ml.release.manifest import Gate
+from ml.runtime import Runtime
+from ml.store import Store
+from ml.training.candidate import Candidate
+from ml.training.evaluation import Evaluation
+
+__all__ = ["REASON", "Report", "follow", "job_name", "report_key", "start", "stop_command"]
+
+REASON: Final = "MLOPS_TRAINING_REASON"  # why a job was started, in its environment
+Progress = Callable[[str], None]
+
+
+class Report(BaseModel):
+    """What a job leaves in the store of its candidate."""
+
+    run_id: str
+    evaluation: Evaluation
+    gates: tuple[Gate, ...]
+
+
+def report_key(job: str) -> str:
+    """Where the job of this id leaves its report."""
+    return f"training/{job}/training.json"
+
+
+def job_name(stack: str) -> str:
+    """What trainings of a stack are called that were not started by its schedule."""
+    return f"{stack}-training"
+
+
+def start(problem: Problem, runtime: Runtime, root: Path, progress: Progress) -> str:
+    """The ARN of the job that was submitted; DataRefused, and nothing is submitted, for other data."""
+    for name in (problem.split.train, problem.split.test):
+        progress(f"The dataset {name} is {ingest(problem, name, Store(runtime.store_uri), root).uri}")
+    arn = batch.submit(
+        str(runtime.job_queue),
+        str(runtime.training_job),
+        job_name(runtime.stack),
+        variables={REASON: "person"},
+        tags={"stack": runtime.stack},
+    )
+    progress(f"Submitted {arn}")
+    return arn
+
+
+def follow(
+    arn: str, progress: Progress, show: Progress, runtime: Runtime, *, poll_s: float = batch.POLL_S
+) -> Candidate:
+    """Say what happens until the job has ended: its candidate; MlopsError when it failed, or left none."""
+    batch.follow(arn, progress, show, poll_s=poll_s)
+    store, job = Store(runtime.store_uri), arn.rpartition("/")[2]
+    try:
+        report = Report.model_validate_json(store.read(report_key(job)))
+    except (OSError, ValidationError) as error:
+        raise MlopsError(
+            f"The job {job} has ended well, but {store.url(report_key(job))} holds no report of its candidate: {error} "
+            "Was the image built from another version of this project?"
+        ) from error
+    return Candidate(job, f"runs:/{report.run_id}", report.run_id, report.evaluation, report.gates)
+
+
+def stop_command(arn: str) -> str:
+    """What ends the job."""
+    return f"aws batch terminate-job --job-id {arn.rpartition('/')[2]} --reason 'not needed'"
