@@ -15,14 +15,16 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from ml.problem import Problem
+from ml.problem import Problem, load_problem
+from ml.release.build import read_evaluation
 from ml.release.bundle import key_of
 from ml.release.keys import signer
 from ml.release.schema import BundleSchema
 from ml.store import Store
 from tests.conftest import publish_signed
-from tests.image import USER, Buildah, Image, debian_tree, make_context, missing_tools, wait_for
+from tests.image import ROOT, USER, Buildah, Image, debian_tree, make_context, missing_tools, wait_for
 
+TRAINING_S = 300.0
 MAXIMUM_MB = 700  # 657 when it was written
 SBOM = "opt/mlops/share/sbom/mlops.cdx.json"
 PYTHON = "opt/mlops/lib/python3.11/site-packages"
@@ -48,7 +50,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Store:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, releases: Store) -> Iterator[Image]:
+def builder(tmp_path_factory: pytest.TempPathFactory, releases: Store) -> Iterator[tuple[Buildah, Path]]:
     assert not missing_tools(), "CI installs buildah and debootstrap: see .ci/run"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-reference"
     folder = tmp_path_factory.mktemp("image")
@@ -56,9 +58,21 @@ def image(tmp_path_factory: pytest.TempPathFactory, releases: Store) -> Iterator
     try:
         buildah.import_base(debian_tree(cache))
         context = make_context(folder / "context", signer(releases).public.pem)
-        yield Image(buildah, buildah.build(context, "serve"))
+        yield buildah, context
     finally:
         buildah.remove()
+
+
+@pytest.fixture(scope="module")
+def image(builder: tuple[Buildah, Path]) -> Image:
+    buildah, context = builder
+    return Image(buildah, buildah.build(context, "serve"))
+
+
+@pytest.fixture(scope="module")
+def trainer(builder: tuple[Buildah, Path]) -> Image:
+    buildah, context = builder
+    return Image(buildah, buildah.build(context, "train"))
 
 
 @pytest.fixture
@@ -222,3 +236,25 @@ def test_a_stranger_s_key_does_not_count(
     (keys / "stranger.pub").write_bytes(signer(theirs).public.pem)
     with image.started(log, volumes={model: "/mnt/models", keys: "/etc/mlops/keys"}, PORT=str(port)) as running:
         wait_for(lambda: answers(port, "/ready"), running, log)
+
+
+def test_the_other_image_trains_as_a_job_of_sagemaker(tmp_path: Path, trainer: Image) -> None:
+    """On all of the data, as nobody special, on a root file system that can't be written beside /opt/ml and /tmp."""
+    base, log, problem = tmp_path / "ml", tmp_path / "log", load_problem()
+    settings = {"inputdataconfig": {"data": {"TrainingInputMode": "File"}}, "hyperparameters": {}}
+    data = base / "input" / "data" / "data"
+    for folder in (base / "input" / "config", data, base / "model", base / "output"):
+        folder.mkdir(parents=True)
+    for name, content in settings.items():
+        (base / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
+    for name in (problem.split.train, problem.split.test):
+        shutil.copy(ROOT / problem.datasets.root / problem.datasets.files[name].path, data)
+    for folder in (base / "model", base / "output"):
+        os.chown(folder, USER, USER)
+    with trainer.started_read_only(log, "train", volumes={base: "/opt/ml"}) as running:
+        assert running.wait(timeout=TRAINING_S) == 0, log.read_text()
+    report = json.loads((base / "output" / "data" / "training.json").read_text())
+    assert report["metrics"]["roc_auc"] > problem.gates.quality.roc_auc.minimum
+    assert read_evaluation(base / "model").candidate == report["chosen"]
+    assert (base / "model" / "model" / "MLmodel").stat().st_uid == USER
+    assert f"roc_auc={report['metrics']['roc_auc']:.6g};" in log.read_text()
