@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from infra.policies.aws import RULES as AWS
+from infra.policies import databricks
+from infra.policies.aws import AREAS as AWS
 from infra.policies.rule import NotKnownYet, Resource, Rule, Stack, Violation
 
-__all__ = ["RULES", "broken_by_resource", "broken_by_stack", "environment_of", "violations"]
+__all__ = ["AREAS", "RULES", "broken_by_resource", "broken_by_stack", "environment_of", "violations"]
 
-RULES: tuple[Rule, ...] = (*AWS,)
+AREAS = AWS | {"Databricks": databricks.RULES}
+RULES: tuple[Rule, ...] = tuple(rule for rules in AREAS.values() for rule in rules)
 ENVIRONMENTS = ("dev", "test", "prod")
 
 

@@ -6,7 +6,7 @@ python -m infra.policies.table
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.policies.aws import AREAS
+from infra.policies.check import AREAS
 from infra.policies.rule import Rule
 
 __all__ = ["FILE", "render", "with_section"]

@@ -15,7 +15,7 @@ from infra.policies.aws import (
     storage,
 )
 
-__all__ = ["AREAS", "RULES"]
+__all__ = ["AREAS"]
 
 AREAS = {
     "Storage": storage.RULES,
@@ -31,4 +31,3 @@ AREAS = {
     "Protection": protection.RULES,
     "Retention": retention.RULES,
 }
-RULES = tuple(rule for rules in AREAS.values() for rule in rules)
