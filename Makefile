@@ -8,7 +8,7 @@ UV_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mlops-reference/uv-$(UV_VERSIO
 UV := $(UV_HOME)/bin/uv
 
 EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
-CLOUDS := aws sagemaker simulate # what `make preview` adds
+CLOUDS := aws databricks sagemaker simulate # what `make preview` adds
 
 .PHONY: help up down preview policies test doctor tour image benchmark-drift benchmark-serving
 help: ## Show this list

@@ -14,7 +14,14 @@ from infra.simulation.provider import SimulatedProvider
 from infra.simulation.wire import UNKNOWN, decode, encode
 from infra.simulation.world import World
 
-__all__ = ["UNKNOWN", "Cloud", "Refused", "cloud"]
+__all__ = ["DATABRICKS_ACCOUNT", "UNKNOWN", "Cloud", "Refused", "cloud"]
+
+
+DATABRICKS_ACCOUNT = "0d26daa6-5e44-4c97-a497-ef015f91254a"
+CONFIGURED = {
+    "aws": {"region": "eu-central-1"},
+    "databricks": {"host": "https://accounts.cloud.databricks.com", "accountId": DATABRICKS_ACCOUNT},
+}
 
 
 class Refused(Exception):
@@ -27,7 +34,7 @@ class Cloud:
     def __init__(self, stub: Any, package: str, stack: str, run: str) -> None:
         self.stub, self.package, self.stack = stub, package, stack
         stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=run))
-        self.configure({"region": "eu-central-1"})
+        self.configure(CONFIGURED[package])
 
     def on(self, stack: str) -> "Cloud":
         """The same provider, on another stack."""
@@ -35,7 +42,7 @@ class Cloud:
 
     def configure(self, config: dict[str, Any]) -> None:
         checked = self.stub.CheckConfig(
-            provider_pb2.CheckRequest(urn=self.urn("pulumi:providers:aws", "default"), news=encode(config))
+            provider_pb2.CheckRequest(urn=self.urn(f"pulumi:providers:{self.package}", "default"), news=encode(config))
         )
         _raise(checked.failures)
         self.stub.Configure(provider_pb2.ConfigureRequest(args=checked.inputs))

@@ -25,6 +25,7 @@ class Environment(BaseModel):
     is_redundant: bool  # entry points and servers in every zone, not in one
     uses_spot: bool  # jobs run on capacity that may be taken back, and go on elsewhere
     stops_off_hours: bool  # servers run on weekdays, 7 to 19 o'clock in the stack's time zone
+    scales_to_zero: bool  # where nobody asks, no server; the first request waits for one
     serving_size: Literal["small", "medium", "large"]  # of one server; each cloud says what it is there
     servers_minimum: int
     servers_maximum: int
@@ -53,6 +54,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             is_redundant=False,
             uses_spot=True,
             stops_off_hours=True,
+            scales_to_zero=True,
             serving_size="small",
             servers_minimum=1,
             servers_maximum=1,
@@ -77,6 +79,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             is_redundant=False,
             uses_spot=False,
             stops_off_hours=True,
+            scales_to_zero=False,
             serving_size="medium",
             servers_minimum=2,
             servers_maximum=2,
@@ -101,6 +104,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             is_redundant=True,
             uses_spot=False,
             stops_off_hours=False,
+            scales_to_zero=False,
             serving_size="medium",
             servers_minimum=2,
             servers_maximum=6,

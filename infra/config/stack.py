@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from infra.config.aws import AwsSettings
 from infra.config.ci import Ci
+from infra.config.databricks import DatabricksSettings
 from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
 
 __all__ = [
@@ -27,10 +28,10 @@ __all__ = [
 
 NAMESPACE = "mlops"
 Cloud = Literal["local", "aws"]
-Platform = Literal["process", "sagemaker", "serverless"]
-PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker", "serverless")}
-WITHOUT_SHADOW = ("serverless",)
-WITHOUT_IMAGE = ("process",)  # platforms that run the checkout itself
+Platform = Literal["process", "sagemaker", "serverless", "databricks"]
+PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker", "serverless", "databricks")}
+WITHOUT_SHADOW = ("serverless", "databricks")
+WITHOUT_IMAGE = ("process", "databricks")  # platforms that run the checkout itself, or a wheel of it
 Port = Annotated[int, Field(ge=1024, le=65535)]
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 
@@ -112,6 +113,7 @@ class StackConfig(_Frozen):
     ci: Ci = Field(default=Ci(), description="Whose pipelines may act for the stack")
     local: LocalSettings
     aws: AwsSettings | None = None
+    databricks: DatabricksSettings | None = None
 
     @model_validator(mode="after")
     def _challenges_another_release(self) -> Self:
@@ -131,8 +133,9 @@ class StackConfig(_Frozen):
 
     @model_validator(mode="after")
     def _has_its_clouds_settings(self) -> Self:
-        if getattr(self, self.cloud) is None:
-            raise ValueError(f"there is no {NAMESPACE}:{self.cloud}; see docs/{self.cloud}.md for what it must say")
+        for name in (self.cloud, self.platform):
+            if name in type(self).model_fields and getattr(self, name) is None:
+                raise ValueError(f"there is no {NAMESPACE}:{name}; see docs/{name}.md for what it must say")
         return self
 
     @model_validator(mode="after")

@@ -39,7 +39,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def permissions(platform: str) -> list[Permission]:
     """What a stack on that platform needs."""
-    return [each for each in _table().deploy if each.platforms is None or platform in each.platforms]
+    return _of(platform, _table().deploy)
 
 
 def deploy_policies(config: StackConfig) -> list[Policy]:
@@ -54,7 +54,11 @@ def deploy_policies(config: StackConfig) -> list[Policy]:
 
 def boundary(config: StackConfig) -> Policy:
     """What the roles that the stack makes can't go beyond."""
-    return _policy(list(_statements(config, _table().boundary)))
+    return _policy(list(_statements(config, _of(config.platform, _table().boundary))))
+
+
+def _of(platform: str, listed: Sequence[Permission]) -> list[Permission]:
+    return [each for each in listed if each.platforms is None or platform in each.platforms]
 
 
 @cache

@@ -21,6 +21,7 @@ def demand_problems(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
         for place, value in values_at(inputs, path):
             if not is_unknown(value) and not low <= float(value) <= high:
                 yield Problem(place, f"{value} is not between {low} and {high}")
+    yield from _listed(rule, inputs)
     for names in rule.exactly_one:
         given = [name for name in names if inputs.get(name) is not None]
         if len(given) != 1:
@@ -45,6 +46,22 @@ def demand_problems(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
     for path, kind in rule.documents.items():
         for place, value in values_at(inputs, path):
             yield from (Problem(place, reason) for reason in _document_problems(value, kind))
+
+
+def _listed(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
+    for path, (fewest, most) in rule.sizes.items():
+        for place, value in values_at(inputs, path):
+            if isinstance(value, list) and not fewest <= len(value) <= most:
+                yield Problem(place, f"has {len(value)} elements; {fewest} to {most} are allowed")
+    for path, total in rule.sums.items():
+        numbers = [value for _, value in values_at(inputs, path)]
+        if numbers and not any(is_unknown(number) for number in numbers) and sum(map(float, numbers)) != total:
+            yield Problem(path, f"{' + '.join(map(str, numbers))} is not {total}")
+    for path, where in rule.among.items():
+        known = [value for _, value in values_at(inputs, where)]
+        for place, value in values_at(inputs, path):
+            if not is_unknown(value) and value not in known:
+                yield Problem(place, f"{value!r} is none of {where}: {', '.join(map(str, known)) or 'there are none'}")
 
 
 def _texts(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:

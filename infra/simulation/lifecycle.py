@@ -116,7 +116,7 @@ class Operation:
             self._demand_room(thing)
             if self.preview:
                 self.account.plan(thing)
-                return "", dict.fromkeys(self._computed(inputs), UNKNOWN) | inputs
+                return "", dict.fromkeys(self._computed(inputs), UNKNOWN) | inputs | self._completed(inputs)
             thing = self._really_made(thing)
             self.account.put(_masked(thing))
         self.world.faults.strike("create", self.schema.token, self.name, "after")
@@ -201,6 +201,8 @@ class Operation:
                 values[name] = expand(templates[name], value_of, f"{seed}.{name}")
             return values.get(name)
 
+        for name, given in self._halves(inputs).items():
+            values[name] = expand(templates[name], value_of, f"{seed}.{name}") | given
         identifier = value_of("id")
         outputs = {name: value_of(name) for name in templates if name != "id"}
         return Thing(
@@ -222,9 +224,20 @@ class Operation:
         counted = [name for name, when in self.rule.counts.items() if when is None or inputs.get(when)]
         return {name: str(revision) if isinstance(self.rule.outputs.get(name), str) else revision for name in counted}
 
+    def _halves(self, inputs: Properties) -> Properties:
+        """What a program gives a part of, and the cloud completes."""
+        halves = [name for name, template in self.rule.outputs.items() if isinstance(template, dict)]
+        return {name: inputs[name] for name in halves if isinstance(inputs.get(name), dict)}
+
+    def _completed(self, inputs: Properties) -> Properties:
+        return {
+            name: dict.fromkeys(self.rule.outputs[name], UNKNOWN) | given
+            for name, given in self._halves(inputs).items()
+        }
+
     def _all_tags(self, inputs: Properties) -> Any:
         tags = inputs.get("tags") or {}
-        return tags if tags is UNKNOWN else dict(self.settings.default_tags) | tags
+        return dict(self.settings.default_tags) | tags if isinstance(tags, dict) else tags
 
     def _computed(self, inputs: Properties) -> list[str]:
         filled = self.rule.outputs.keys() | self.settings.rules.outputs.keys()

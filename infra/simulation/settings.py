@@ -29,8 +29,8 @@ class Settings:
         values = dict(rules.settings)
         if region := _region(package, given):
             values["region"] = region
-        if accounts := _structured(given.get("allowedAccountIds")):
-            values["account"] = str(accounts[0])
+        if rules.account_setting and (accounts := _structured(given.get(rules.account_setting))):
+            values["account"] = str(accounts[0] if isinstance(accounts, list) else accounts)
         tags = _structured(given.get("defaultTags")) or {}
         return cls(package, values, {str(k): str(v) for k, v in (tags.get("tags") or {}).items()})
 
@@ -52,6 +52,13 @@ def configuration_problems(package: str, given: Mapping[str, Any]) -> list[Probl
     if "region" in rules.required_settings and not region:
         where = f"set {package}:region in the stack's file, or {REGION_VARIABLES[package][0]}"
         return [Problem("region", f"no region is configured: {where}")]
+    for name in rules.required_settings:
+        if name != "region" and not given.get(name):
+            return [
+                Problem(
+                    name, f"is not configured: the provider of {package} needs {', '.join(rules.required_settings)}"
+                )
+            ]
     if region and rules.regions and region not in rules.regions:
         return [Problem("region", f"{region!r} is not a region that the simulation knows: {', '.join(rules.regions)}")]
     return []

@@ -22,8 +22,10 @@ def state_problems(rule: Rule, thing: Thing, account: list[Thing], world: list[T
     """What the service would refuse at creation or change; `world` are the things of other accounts."""
     others = [each for each in account if each.urn != thing.urn]
     yield from _taken(rule, thing, others, world)
-    yield from _missing(rule, thing, others)
+    yield from _missing(rule, thing, others, world)
     yield from _needed(rule, thing, others)
+    yield from _outside(rule, thing, others)
+    yield from _untrusted(rule, thing, others, world)
     yield from _principals(rule, thing, others)
     documents = {re.sub(r"\[\]", "", path) for path in rule.documents}
     for path, text in texts(thing.inputs):
@@ -51,10 +53,20 @@ def reasons_to_keep(thing: Thing, account: list[Thing], rule_of: Callable[[str],
             continue
         for path in others_rule.holds:
             target = others_rule.refers[path]
-            values = [value for _, value in values_at(other.inputs, path) if isinstance(value, str)]
+            values = [value for _, value in _named(other, path) if isinstance(value, str)]
             if any(referenced(target, value, [thing]) for value in values):
                 found.append(other)
     return found
+
+
+def _named(thing: Thing, path: str) -> Iterator[tuple[str, object]]:
+    """What is named at the path; `catalogName/schemaName` is one name of two parts."""
+    if "/" not in path:
+        yield from values_at(thing.inputs, path)
+        return
+    parts = [next(values_at(thing.inputs, part), ("", None)) for part in path.split("/")]
+    if all(isinstance(value, str) for _, value in parts):
+        yield parts[-1][0], ".".join(str(value) for _, value in parts)
 
 
 def _taken(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
@@ -70,20 +82,54 @@ def _taken(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) ->
                 break
 
 
-def _missing(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+def _missing(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
     for path, target in rule.refers.items():
-        for place, value in values_at(thing.inputs, path):
-            if isinstance(value, str) and not _is_elsewhere(value, thing) and not referenced(target, value, others):
+        package, colon, foreign = target.partition(":") if re.match(r"[a-z-]+:", target) else ("", "", target)
+        there = [each for each in world if each.type.startswith(f"{package}:")] if colon else others
+        for place, value in _named(thing, path):
+            elsewhere = not colon and isinstance(value, str) and _is_elsewhere(value, thing)
+            if isinstance(value, str) and not elsewhere and not referenced(foreign, value, there):
                 types = " or ".join(each.partition(".")[0] for each in target.split("|"))
-                yield Problem(place, f"refers to {value!r}, but there is no such {types} in this account")
+                where = f"any account of {package}" if colon else "this account"
+                yield Problem(place, f"refers to {value!r}, but there is no such {types} in {where}")
 
 
 def _needed(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
     for need in rule.needs:
-        value = thing.get(need.here or need.same)
+        path = need.here or need.same
+        value = next((each for _, each in values_at(thing.inputs, path)), thing.get(path))
         there = any(each.type.endswith(f":{need.type}") and each.get(need.same) == value for each in others)
         if isinstance(value, str) and not there:
             yield Problem(need.here or need.same, f"{need.why}: there is no {need.type} for {value!r}")
+
+
+def _outside(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    """A preview knows no more of places that are only planned than that there will be one."""
+    for path, target in rule.below.items():
+        type_, _, output = target.partition(".")
+        places = [each.get(output) for each in others if each.type.endswith(f":{type_}")]
+        for place, value in values_at(thing.inputs, path):
+            known = any(not isinstance(p, str) or f"{value}/".startswith(f"{p.rstrip('/')}/") for p in places)
+            if isinstance(value, str) and not known:
+                yield Problem(place, f"{value!r} is in no {type_} of this account")
+
+
+def _untrusted(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
+    """What the service finds out by trying: whether the role lets it in."""
+    trusted = rule.trusted
+    if trusted is None or thing.inputs.get(trusted.unless):
+        return
+    for place, name in values_at(thing.inputs, trusted.through):
+        means = referenced(rule.refers[trusted.through], name, others) if isinstance(name, str) else None
+        properties = means.inputs | means.outputs if means else {}
+        arn, known = (next((v for _, v in values_at(properties, p)), None) for p in (trusted.role, trusted.knows))
+        if not isinstance(arn, str) or not isinstance(known, str):
+            continue
+        role = referenced("iam/role:Role.arn", arn, world)
+        if role is None:
+            yield Problem(place, f"leads to the role {arn!r}, which is in no account")
+        elif isinstance(policy := role.inputs.get("assumeRolePolicy"), str) and known not in policy:
+            yield Problem(place, f"leads to {role.label}, whose trust doesn't name the external id {known!r}")
 
 
 def _principals(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:

@@ -22,14 +22,19 @@ FILTERS: dict[str, Callable[[Any], Any]] = {
     "text": str,
     "location": lambda region: None if region == "us-east-1" else region,  # S3 wants none there
 }
-ALPHABETS = {"hex": "0123456789abcdef", "HEX": "0123456789ABCDEF", "ALNUM": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"}
+ALPHABETS = {
+    "hex": "0123456789abcdef",
+    "HEX": "0123456789ABCDEF",
+    "ALNUM": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+    "digits": "0123456789",
+}
 
 
 def expand(template: Any, value_of: Callable[[str], Any], seed: str) -> Any:
     """The template with its holes filled; a template that is one hole keeps the value's type.
 
-    `{hex:17}`, `{HEX:16}`, `{ALNUM:17}` and `{uuid}` are made up from the seed. What isn't known yet stays unknown, and
-    a text with a hole that has no value is no text.
+    `{hex:17}`, `{HEX:16}`, `{ALNUM:17}`, `{digits:15}` and `{uuid}` are made up from the seed. What isn't known yet
+    stays unknown, and a text with a hole that has no value is no text.
     """
     if isinstance(template, list):
         return [expand(each, value_of, f"{seed}[{index}]") for index, each in enumerate(template)]

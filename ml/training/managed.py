@@ -17,7 +17,11 @@ from ml.training.candidate import Candidate
 
 __all__ = ["train_on_the_platform"]
 
-PLATFORMS = {"sagemaker": "ml.training.sagemaker", "batch": "ml.training.batch"}  # by the service of the job's ARN
+PLATFORMS = {  # by the service of the job's ARN
+    "sagemaker": "ml.training.sagemaker",
+    "batch": "ml.training.batch",
+    "databricks": "ml.training.databricks",
+}
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 Progress = Callable[[str], None]
 
@@ -39,8 +43,8 @@ def train_on_the_platform(
 
 
 def _platform(arn: str) -> Any:
-    """The module that starts and follows what has this ARN."""
-    service = arn.split(":")[2] if arn.count(":") >= 5 else ""
+    """The module that starts and follows what has this ARN, or what this page of Databricks shows."""
+    service = arn.split(":")[2] if arn.count(":") >= 5 else "databricks" if arn.startswith("http") else ""
     if service not in PLATFORMS:
         raise InputRefused(f"{arn!r} is not the ARN of a training, as `mlops train` prints it.")
     return importlib.import_module(PLATFORMS[service])

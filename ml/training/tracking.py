@@ -30,6 +30,7 @@ GIT_COMMIT_TAG: Final = MLFLOW_GIT_COMMIT
 CONNECT_TIMEOUT_S: Final = 5.0
 DATASET_DIGEST_LENGTH: Final = 36  # MLflow refuses longer ones; the tags hold the whole digest
 METRICS_PER_BATCH: Final = 1000
+DATABRICKS_FOLDER: Final = "/Shared/mlops"  # where a workspace of the stack keeps experiments
 
 
 class TrackingUnreachable(MlopsError):
@@ -48,7 +49,7 @@ class Tracking:
         _leave_others_alone()
         self._client = MlflowClient(tracking_uri=self.uri)
         try:
-            self.experiment_id = self._experiment(name)
+            self.experiment_id = self._experiment(f"{DATABRICKS_FOLDER}/{name}" if _is_databricks(self.uri) else name)
         except MlflowException as error:
             raise TrackingUnreachable(
                 f"The MLflow server {self.uri} gives no experiment {name!r}: {error.message}"
@@ -105,7 +106,7 @@ class Tracking:
 
     def url(self, run_id: str) -> str:
         """Where a person sees the run; what has only an ARN has no page that a link could open."""
-        if _is_arn(self.uri):
+        if _is_arn(self.uri) or _is_databricks(self.uri):
             return f"{run_id}, of {self.uri}"
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
@@ -125,6 +126,10 @@ class Tracking:
 
 def _is_arn(uri: str) -> bool:
     return uri.startswith("arn:")
+
+
+def _is_databricks(uri: str) -> bool:
+    return uri.partition(":")[0] == "databricks"
 
 
 def _connect_to_sagemaker(arn: str) -> None:

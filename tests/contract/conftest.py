@@ -34,6 +34,19 @@ class Plan:
         return next(resource for resource in self.resources if resource.name == name)
 
 
+DATABRICKS = {
+    "workspaceId": "1234567890",
+    "workspaceUrl": "https://dbc-1234.cloud.databricks.com",
+    "applicationId": "3f0a5c9e-0000-4000-8000-000000000000",
+    "volumePath": "/Volumes/catalog/ml/wheels",
+    "servingEndpointId": "endpoint",
+    "policyId": "policy",
+    **{f"{name}Id": name for name in ("credentials", "storageConfiguration", "customerManagedKey", "network")},
+    "privateAccessSettingsId": "access",
+    "vpcEndpointId": "endpoint",
+}
+
+
 class _Mocks(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         answers: dict[str, Any] = {"host": "127.0.0.1", "uri": "file:///store", "url": "http://127.0.0.1:1"}
@@ -46,6 +59,9 @@ class _Mocks(mocks.Mocks):
             }
         if args.typ == "aws:lambda/function:Function":
             answers["version"] = "8"
+        if args.typ.startswith("databricks:"):
+            answers = DATABRICKS | {"awsIamRole": (args.inputs.get("awsIamRole") or {}) | {"externalId": "external"}}
+            return "1234", answers | {k: v for k, v in args.inputs.items() if k != "awsIamRole"}
         return f"{args.name}-id", answers | {"serving": args.inputs.get("release")} | args.inputs
 
     def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:

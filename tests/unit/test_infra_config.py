@@ -23,7 +23,7 @@ def test_the_name_says_cloud_platform_and_environment() -> None:
 @pytest.mark.parametrize("stack", ["", "dev", "local", "local-staging", "mars-dev", "local-dev-2", "LOCAL-dev"])
 def test_other_names_are_refused_with_the_names_there_are(stack: str) -> None:
     with pytest.raises(
-        ConfigInvalid, match="the targets are local, aws-sagemaker, aws-serverless, the environments dev, test, prod"
+        ConfigInvalid, match=r"the targets are local, aws-sagemaker, .*the environments dev, test, prod"
     ):
         parse_stack_name(stack)
 

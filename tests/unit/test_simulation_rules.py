@@ -15,7 +15,7 @@ def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) ->
     schema = resource_schema(token)
     assert schema, f"no installed SDK has {token}"
     rule = RULES[token]
-    for path in _paths(rule):
+    for path in (part for whole in _paths(rule) for part in whole.split("/")):
         _walk(path, Type("object", properties=schema.inputs))
     known = {*schema.inputs, *schema.outputs}
     assert not rule.outputs.keys() - known
@@ -30,14 +30,16 @@ def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) ->
 def test_what_is_referred_to_and_needed_has_a_rule(token: str) -> None:
     package = token.partition(":")[0]
     targets = {each.partition(".")[0] for target in RULES[token].refers.values() for each in target.split("|")}
+    targets |= {each.partition(".")[0] for each in RULES[token].below.values()}
     for type_ in targets | {need.type for need in RULES[token].needs}:
-        assert f"{package}:{type_}" in RULES
+        assert (type_ if type_.count(":") == 2 else f"{package}:{type_}") in RULES
 
 
 def _paths(rule: Rule) -> Iterator[str]:
     yield from (*rule.autoname, *rule.texts, *rule.ranges, *rule.values, *rule.cidrs, *rule.zones, *rule.refers)
     yield from (*rule.documents, *rule.inside, *rule.apart, *rule.updates)
     yield from (path for each in rule.conditions for path in (each.when, *each.needs, *each.forbids))
+    yield from (*rule.sizes, *rule.sums, *rule.below, *rule.among, *rule.among.values())
     yield from () if rule.replaces == "all" else rule.replaces
     yield from (name for names in rule.exactly_one + rule.at_most_one + rule.at_least_one for name in names)
 
@@ -45,6 +47,9 @@ def _paths(rule: Rule) -> Iterator[str]:
 def _walk(path: str, type_: Type) -> None:
     for part in path.partition("{}")[0].split("."):  # what is in a JSON text, no SDK knows
         name = part.removesuffix("[]")
+        if type_.kind == "map":  # of whatever names
+            type_ = type_.of[0]
+            continue
         assert name in type_.properties, f"{path}: there is no {name}"
         type_ = type_.properties[name].type
         if part.endswith("[]"):

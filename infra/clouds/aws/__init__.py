@@ -1,6 +1,7 @@
 """AWS: one account an environment. Other clouds follow this package file by file."""
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -18,15 +19,16 @@ def cloud(platform: str) -> Cloud:
     from infra.clouds.aws import budget, identity, images, keys, network, observability, storage
 
     chosen = importlib.import_module(f"infra.clouds.aws.{platform}")
+    providers: Callable[[StackConfig], list[pulumi.ProviderResource]] = getattr(chosen, "providers", lambda _: [])
     return Cloud(
         store_uri=storage.store_uri,
-        options=_in_the_account,
+        options=lambda config: pulumi.ResourceOptions(providers=[_in_the_account(config), *providers(config)]),
         keys=keys.Keys,
         network=network.Network,
         alerts=observability.Alerts,
         object_store=storage.ObjectStore,
         image_registry=images.ImageRegistry,
-        identity=identity.Identity,
+        identity=getattr(chosen, "Identity", identity.Identity),
         platform=chosen.Platform,
         tracking=chosen.Tracking,
         jobs=chosen.Jobs,
@@ -36,7 +38,7 @@ def cloud(platform: str) -> Cloud:
     )
 
 
-def _in_the_account(config: "StackConfig") -> pulumi.ResourceOptions:
+def _in_the_account(config: "StackConfig") -> pulumi.ProviderResource:
     """A provider that refuses another account than the stack's, and tags whatever it makes."""
     import pulumi_aws as aws
 
@@ -47,10 +49,9 @@ def _in_the_account(config: "StackConfig") -> pulumi.ResourceOptions:
     account = settings(config)
     if account.roles_are_bounded:
         bound_roles(config)
-    provider = aws.Provider(
+    return aws.Provider(
         "aws",
         region=account.region,  # pyright: ignore[reportArgumentType] # a plain string, checked by the configuration
         allowed_account_ids=[account.account_id],
         default_tags={"tags": tags(config)},
     )
-    return pulumi.ResourceOptions(providers=[provider])

@@ -12,17 +12,17 @@ from infra.clouds.aws._ci import CiTrust, trusts
 from infra.clouds.aws._names import tracking_name
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.clouds.aws._promotion import borrows
-from infra.contracts import IdentityArgs
+from infra.contracts import IdentityArgs, Keys, ObjectStore
 from infra.naming import logical, physical
 
-__all__ = ["Identity"]
+__all__ = ["Identity", "store_access"]
 
 LONGEST_ROLE_NAME = 64
 SESSION_S = 3600
 # What each workload reads and writes, by prefix of the store.
 READS = {
     "training": ("runtime", "data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions"),
-    "scoring": ("bundles", "signatures", "ledger", "scoring"),
+    "scoring": ("runtime", "bundles", "signatures", "ledger", "scoring"),
     "serving": ("bundles", "signatures", "ledger", "privacy"),  # whose predictions are not to be kept
     "monitoring": (
         "runtime",
@@ -71,23 +71,31 @@ class Identity(pulumi.ComponentResource):
         self._args, self._name = args, name
         self._child = pulumi.ResourceOptions(parent=self)
         self._platform = importlib.import_module(f"infra.clouds.aws.{args.config.platform}.permissions")
-        server = arn(args.config, "sagemaker", f"mlflow-tracking-server/{tracking_name(args.config)}")
-        tracks = allow("Tracking", actions.MLFLOW, [server])
-        self.training = self._runs("training", tracks)
+        self._workloads()
+        for ci in trusts(args.config):
+            self._ci(ci)
+        self.register_outputs({"training": self.training, "serving": self.serving})
+
+    def _workloads(self) -> None:
+        args, tracks = self._args, self._tracks()
+        self.training = self._runs("training", *tracks)
         self.scoring = self._runs("scoring") if "scoring" in self._platform.SERVICES else None
         self.serving = self._runs("serving")
         self.monitoring = self._runs("monitoring")
-        self.tracking = self._workload("tracking", "sagemaker", self._data("tracking"))
+        self.tracking = self._workload("tracking", "sagemaker", store_access("tracking", args.store, args.keys))
         orchestrates = self._platform.orchestrates(args, self.training)
         self.orchestrating = self._workload("orchestrating", self._platform.SERVICES["orchestrating"], orchestrates)
         schedules = self._platform.schedules(args.config)
         self.scheduling = self._workload("scheduling", ["scheduler", "events"], schedules)
-        for ci in trusts(args.config):
-            self._ci(ci, tracks)
-        self.register_outputs({"training": self.training, "serving": self.serving})
+
+    def _tracks(self) -> list[Statement]:
+        """What it takes to log a training."""
+        server = arn(self._args.config, "sagemaker", f"mlflow-tracking-server/{tracking_name(self._args.config)}")
+        return [allow("Tracking", actions.MLFLOW, [server])]
 
     def _runs(self, workload: str, *more: Statement) -> pulumi.Output[str]:
-        statements = [*self._data(workload), *self._platform.runs(self._args, workload), *more]
+        access = store_access(workload, self._args.store, self._args.keys)
+        statements = [*access, *self._platform.runs(self._args, workload), *more]
         return self._workload(workload, self._platform.SERVICES[workload], statements)
 
     def _workload(
@@ -109,25 +117,7 @@ class Identity(pulumi.ComponentResource):
         # Whoever is given the role may rely on what it may do.
         return pulumi.Output.all(made.arn, policy.id).apply(lambda both: both[0])
 
-    def _data(self, workload: str) -> list[Statement]:
-        store, key = self._args.store.identifier, self._args.keys.data
-        prefixes = sorted({*READS[workload], *(p for p in WRITES[workload] if "." not in p)})
-        below = {"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes] + prefixes}}
-        removes = [pulumi.Output.concat(store, f"/{p}/*") for p in DELETES.get(workload, ())]
-        return [
-            *([allow("Remove", ["s3:DeleteObject"], removes)] if removes else []),
-            allow("List", ["s3:ListBucket"], [store], when=below),
-            # The bare prefix too: a client first asks whether it is an object, and a refusal is no "no".
-            allow("Read", ["s3:GetObject"], [pulumi.Output.concat(store, f"/{p}{s}") for p in prefixes for s in BELOW]),
-            allow(
-                "Write",
-                ["s3:PutObject", "s3:AbortMultipartUpload"],
-                [pulumi.Output.concat(store, f"/{p}" if "." in p else f"/{p}/*") for p in WRITES[workload]],
-            ),
-            allow("Encrypted", actions.USE_KEY, [key]),
-        ]
-
-    def _ci(self, ci: CiTrust, tracks: Statement) -> None:
+    def _ci(self, ci: CiTrust) -> None:
         """A pipeline of CI builds, trains, releases and promotes. What it may deploy is not given here: docs/aws.md."""
         config, account = self._args.config, settings(self._args.config)
         provider: pulumi.Input[str] = in_every_region(config, "iam", f"oidc-provider/{ci.host}")
@@ -152,11 +142,31 @@ class Identity(pulumi.ComponentResource):
             ci.name,
             trusted,
             [
-                *self._data("ci"),
+                *store_access("ci", self._args.store, self._args.keys),
                 allow("Image", [*actions.PULL_IMAGE, *actions.PUSH_IMAGE], [self._args.images.identifier]),
                 allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
                 *self._platform.trains(config),
                 *borrows(config),
-                tracks,
+                *self._tracks(),
             ],
         )
+
+
+def store_access(workload: str, objects: ObjectStore, keys: Keys) -> list[Statement]:
+    """What a workload reads and writes of the store, and no more of it."""
+    store = objects.identifier
+    prefixes = sorted({*READS[workload], *(p for p in WRITES[workload] if "." not in p)})
+    below = {"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes] + prefixes}}
+    removes = [pulumi.Output.concat(store, f"/{p}/*") for p in DELETES.get(workload, ())]
+    return [
+        *([allow("Remove", ["s3:DeleteObject"], removes)] if removes else []),
+        allow("List", ["s3:ListBucket"], [store], when=below),
+        # The bare prefix too: a client first asks whether it is an object, and a refusal is no "no".
+        allow("Read", ["s3:GetObject"], [pulumi.Output.concat(store, f"/{p}{s}") for p in prefixes for s in BELOW]),
+        allow(
+            "Write",
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            [pulumi.Output.concat(store, f"/{p}" if "." in p else f"/{p}/*") for p in WRITES[workload]],
+        ),
+        allow("Encrypted", actions.USE_KEY, [keys.data]),
+    ]

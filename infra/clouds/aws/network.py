@@ -22,6 +22,8 @@ PLATFORM_SERVICES = {
     "sagemaker": ("sagemaker.api", "sagemaker.runtime", "sagemaker.experiments"),
     "serverless": ("batch", "sagemaker.experiments"),
 }
+# Buckets of the platform's maker that its machines read: of its runtime's parts.
+PLATFORM_BUCKETS = {"databricks": "databricks-prod-artifacts-{region}"}
 NAMED_OTHERWISE = {"sagemaker.experiments": "aws.sagemaker.{region}.experiments"}
 
 
@@ -100,6 +102,9 @@ class Network(pulumi.ComponentResource):
         config, account = self._args.config, settings(self._args.config)
         ours = [account.account_id, *([account.next_account_id] if account.next_account_id else [])]
         images = f"arn:{partition(config)}:s3:::prod-{account.region}-starport-layer-bucket/*"  # ECR's own
+        read = [images]
+        if bucket := PLATFORM_BUCKETS.get(config.platform):
+            read.append(f"arn:{partition(config)}:s3:::{bucket.format(region=account.region)}/*")
         entry = ec2.VpcEndpoint(
             logical(name, "s3"),
             vpc_id=self.vpc.id,
@@ -114,7 +119,7 @@ class Network(pulumi.ComponentResource):
                     to={"AWS": "*"},
                     when={"StringEquals": {"aws:ResourceAccount": ours}},
                 ),
-                allow("ImageLayers", ["s3:GetObject"], [images], to={"AWS": "*"}),
+                allow("ImageLayers", ["s3:GetObject"], read, to={"AWS": "*"}),
             ),
             opts=self._child,
         )

@@ -1,4 +1,4 @@
-"""Contracts from botocore's service models, kept on disk: reading a model takes tenths of a second."""
+"""Contracts from what their makers publish, kept on disk: reading a model of botocore takes tenths of a second."""
 
 import hashlib
 import os
@@ -16,6 +16,7 @@ from infra.simulation.schema import Type, cache_folder, resource_schema
 __all__ = ["contract_of"]
 
 FORMAT = "3"
+PUBLISHERS = {"aws": "botocore", "databricks": "databricks-sdk"}  # of the contracts, by SDK
 
 
 @cache
@@ -26,10 +27,13 @@ def contract_of(token: str) -> Contract | None:
         return None
     key = msgspec.json.encode((FORMAT, rule.api, sorted(_supplied(rule)), schema))
     name = f"{token.replace(':', '.').replace('/', '.')}-{hashlib.sha256(key).hexdigest()[:16]}.json"
-    file = cache_folder() / f"botocore-{metadata.version('botocore')}" / name
+    publisher = PUBLISHERS[token.partition(":")[0]]
+    file = cache_folder() / f"{publisher}-{metadata.version(publisher)}" / name
     if file.exists():
         return msgspec.json.decode(file.read_bytes(), type=Contract)
-    contract = _compile(rule.api, Type("object", properties=schema.inputs), _supplied(rule))
+    contract = _compile(
+        _input(publisher, rule.api), rule.api, Type("object", properties=schema.inputs), _supplied(rule)
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}")
     temporary.write_bytes(msgspec.json.encode(contract))
@@ -43,8 +47,15 @@ def _supplied(rule: Rule) -> set[str]:
     return {*rule.autoname, *rule.outputs, *alternatives, *(rule.api.supplied if rule.api else ())}
 
 
-def _compile(api: Api, type_: Type, supplied: set[str]) -> Contract:
-    shape = _model(api.service).operation_model(api.create).input_shape
+def _input(publisher: str, api: Api) -> Any:
+    if publisher == "botocore":
+        return _model(api.service).operation_model(api.create).input_shape
+    from infra.simulation.api.signatures import of_method
+
+    return of_method(api.service, api.create)
+
+
+def _compile(shape: Any, api: Api, type_: Type, supplied: set[str]) -> Contract:
     contract = _structure(shape, type_, _Rules(api.members, supplied), "", ())
     for name in api.json:
         path = _member_path(shape, name, name, api.members)

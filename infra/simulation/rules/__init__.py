@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
+ALL_IN_ONE = "index"  # the module of an SDK without modules: its rules' files are named as one likes
 T = TypeVar("T")
 
 
@@ -51,6 +52,15 @@ class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     same: str
     why: str
     here: str | None = None  # the same name where none is given
+
+
+class Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A role of AWS that is taken on the way: what refers to it at `role`, by `through`, must be known to its trust."""
+
+    through: str  # path of what refers to a thing
+    role: str  # the path there of the role's ARN
+    knows: str  # the path there of a text that the role's trust must name
+    unless: str  # a property that switches the check off
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +107,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     texts: dict[str, Text] = {}
     ranges: dict[str, tuple[int, int]] = {}
     values: dict[str, list[Any]] = {}  # the only ones allowed
+    sizes: dict[str, tuple[int, int]] = {}  # path of a list → how many elements it has
+    sums: dict[str, int] = {}  # path of numbers → what they come to
+    among: dict[str, str] = {}  # path → path of the same resource where its value must be found
     cidrs: dict[str, tuple[int, int]] = {}  # path of an IPv4 block → its shortest and longest prefix
     zones: list[str] = []  # paths of availability zones
     replaces: list[str] | Literal["all"] = []
@@ -104,10 +117,14 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exactly_one: list[list[str]] = []
     at_most_one: list[list[str]] = []
     at_least_one: list[list[str]] = []
-    refers: dict[str, str] = {}  # path of a property → type (or `type.output`) of what must be there
+    # Path of a property → type (or `type.output`) of what must be there; `aws:type` is in whatever account of AWS,
+    # and the path `catalogName/schemaName` leads to a name of two parts, with a dot between them.
+    refers: dict[str, str] = {}
     needs: list[Need] = []
     conditions: list[Condition] = []
     counts: dict[str, str | None] = {}  # output that counts the changes from 1 → property without which it doesn't
+    below: dict[str, str] = {}  # path of a place → `type.output`: it is in one of these, or is one
+    trusted: "Trusted | None" = None
     holds: list[str] = []  # those of them that keep what they refer to from being deleted
     documents: dict[str, Literal["identity", "inline", "resource", "repository", "trust", "json"]] = {}
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
@@ -128,6 +145,7 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for a whole cloud."""
 
     settings: dict[str, str] = {}  # provider configuration → the value where none is set
+    account_setting: str | None = None  # the provider's configuration that says which account it is in
     required_settings: list[str] = []
     outputs: dict[str, Any] = {}  # of every type that has such an output
     identifiers: list[str] = []  # a text that looks like one of these must be the id of something
@@ -151,14 +169,22 @@ def package_rules(package: str) -> Package:
 def rule_for(token: str) -> Rule | None:
     """The rule of a resource type `aws:s3/bucket:Bucket`; None when nobody has written one."""
     package, module, _ = token.split(":")
-    return _service_rules(package, module.partition("/")[0]).get(token)
+    service = module.partition("/")[0]
+    if service == ALL_IN_ONE:
+        return _package_rules(package).get(token)
+    return _service_rules(package, service).get(token)
 
 
 def all_rules() -> dict[str, Rule]:
     """Every rule there is, by resource type."""
-    files = [file for file in sorted(HERE.glob("*/*.yaml")) if file.stem != "package"]
-    found = [_service_rules(file.parent.name.replace("_", "-"), file.stem) for file in files]
-    return {token: rule for rules in found for token, rule in rules.items()}
+    packages = [folder.name.replace("_", "-") for folder in sorted(HERE.iterdir()) if folder.is_dir()]
+    return {token: rule for package in packages for token, rule in _package_rules(package).items()}
+
+
+@cache
+def _package_rules(package: str) -> dict[str, Rule]:
+    files = [file for file in sorted((HERE / package.replace("-", "_")).glob("*.yaml")) if file.stem != "package"]
+    return {token: rule for file in files for token, rule in _service_rules(package, file.stem).items()}
 
 
 @cache

@@ -2,18 +2,16 @@
 
 import uuid
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
 
 from ml.aws.client import client, region_of
-from ml.data.read import ingest
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.training.datasets import upload as _upload
 
 __all__ = ["start"]
 
-DATASETS: Final = "datasets"  # the prefix of the store that the pipeline's training channel names
 Progress = Callable[[str], None]
 
 
@@ -29,15 +27,3 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Progress) ->
     )["PipelineExecutionArn"]
     progress(f"Started {execution}")
     return execution
-
-
-def _upload(problem: Problem, store: Store, root: Path, progress: Progress) -> None:
-    """What the training reads, under the names that it looks for; bytes that are there already stay."""
-    for name in (problem.split.train, problem.split.test):
-        kept = ingest(problem, name, store, root).uri  # checked: what is not the problem's dataset is refused
-        content = store.read(kept.removeprefix(f"{store.uri}/"))
-        target = f"{DATASETS}/{PurePosixPath(problem.datasets.files[name].path).name}"
-        if store.exists(target) and store.read(target) == content:
-            continue
-        progress(f"Bringing the dataset {name} to {store.url(target)}")
-        store.write(target, content)

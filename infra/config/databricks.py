@@ -1,0 +1,30 @@
+"""What only the platform `databricks` has: its account, and what of it other teams look after."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["DatabricksSettings", "PrivateLink"]
+
+Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Service = Annotated[str, Field(pattern=r"^vpce-svc-[0-9a-f]{17}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrivateLink(_Frozen):
+    """The two services by which clusters reach Databricks, as its documentation lists them for each region of AWS."""
+
+    workspace: Service = Field(description="The workspace's REST API")
+    relay: Service = Field(description="The relay of secure cluster connectivity")
+
+
+class DatabricksSettings(_Frozen):
+    """One Databricks account has the workspaces of all environments; each is a workspace and a catalog of its own."""
+
+    account_id: Uuid = Field(description="The Databricks account")
+    metastore_id: Uuid = Field(description="The account's Unity Catalog metastore of the stack's region")
+    deployer: Uuid = Field(description="The application id of the service principal that runs `pulumi up`")
+    private_link: PrivateLink = Field(description="The only way that clusters have to Databricks")

@@ -1,0 +1,136 @@
+"""Train on Databricks: bring the data into the store, run the stack's job, and come back with its candidate.
+
+Who asks is said by the environment, as every client of Databricks is told it (DATABRICKS_CLIENT_ID and the like).
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel
+
+from ml.errors import InputRefused, MlopsError
+from ml.problem import Problem
+from ml.release.manifest import Gate
+from ml.runtime import Runtime
+from ml.store import Store
+from ml.training.candidate import Candidate
+from ml.training.datasets import upload
+from ml.training.evaluation import CANDIDATE_FOLDER, Evaluation
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.service.jobs import Run
+
+__all__ = ["RESULT", "RUN", "Result", "follow", "start", "stop_command"]
+
+JOB: Final = re.compile(r"(?P<host>https?://[^/]+)/jobs/(?P<job>\d+)")
+RUN: Final = re.compile(rf"{JOB.pattern}/runs/(?P<run>\d+)")
+POLL_S: Final = 5.0
+LAST_LINES: Final = 20
+RESULT: Final = "mlops-result: "  # how the line of a task's log begins that holds its result
+Say = Callable[[str], None]
+
+
+class Result(BaseModel):
+    """What the task prints of its training."""
+
+    run_id: str
+    evaluation: Evaluation
+    gates: tuple[Gate, ...]
+
+
+def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
+    """The page of the run that was started; DataRefused, and nothing is started, for other data."""
+    job = JOB.fullmatch(runtime.training_job or "")
+    if job is None:
+        raise InputRefused(f"{runtime.training_job!r} is not the page of a job of Databricks.")
+    client = _client(job["host"])
+    upload(problem, Store(runtime.store_uri), root, progress)
+    run = _asked(
+        lambda: client.jobs.run_now(
+            int(job["job"]), job_parameters={"reason": "person"}, idempotency_token=uuid.uuid4().hex
+        )
+    )
+    execution = f"{job['host']}/jobs/{job['job']}/runs/{run.response.run_id}"
+    progress(f"Started {execution}")
+    return execution
+
+
+def follow(
+    execution: str, progress: Say, show: Say, _runtime: Runtime | None = None, *, poll_s: float = POLL_S
+) -> Candidate:
+    """Say what happens (`progress`) until the run has ended, then what it printed (`show`).
+
+    MlopsError when it ended otherwise than well. Nothing is stopped when this ends before it.
+    """
+    named = RUN.fullmatch(execution)
+    if named is None:
+        raise InputRefused(f"{execution!r} is not the page of a run of Databricks, as `mlops train` prints it.")
+    client, said = _client(named["host"]), ""
+    while True:
+        run = _asked(lambda: client.jobs.get_run(int(named["run"])), execution)
+        state = run.status.state.value if run.status and run.status.state else "PENDING"
+        if state != said:
+            progress(f"The run is {state}")
+        if state == "TERMINATED":
+            break
+        said = state
+        time.sleep(poll_s)  # Databricks tells nobody; it is asked
+    return _ended(client, execution, run, show)
+
+
+def stop_command(execution: str) -> str:
+    """What a person types to end it."""
+    return f"databricks jobs cancel-run {execution.rpartition('/')[2]}"
+
+
+def _ended(client: "WorkspaceClient", execution: str, run: "Run", show: Say) -> Candidate:
+    task = max(run.tasks or [], key=lambda each: each.attempt_number or 0, default=None)
+    number = task.run_id if task else None
+    output = _asked(lambda: client.jobs.get_run_output(number), execution) if number is not None else None
+    lines = (output.logs or "").splitlines() if output else []
+    printed = [line for line in lines if not line.startswith(RESULT)]
+    for line in printed:
+        show(line)
+    details = run.status.termination_details if run.status else None
+    code = details.code.value if details and details.code else "unknown"
+    if code != "SUCCESS":
+        why = (output.error if output else None) or (details.message if details else None) or "its page says why"
+        last = "".join(f"\n  {line}" for line in printed[-LAST_LINES:])
+        raise MlopsError(f"The training {execution} ended as {code}: {why.rstrip('.')}.{last}")
+    results = [line.removeprefix(RESULT) for line in lines if line.startswith(RESULT)]
+    if not results:
+        raise MlopsError(
+            f"The training {execution} has ended well and printed no result. Was the wheel built from another version?"
+        )
+    result = Result.model_validate_json(results[-1])
+    model = f"runs:/{result.run_id}/{CANDIDATE_FOLDER}"
+    return Candidate(execution, model, result.run_id, result.evaluation, result.gates)
+
+
+def _client(host: str) -> "WorkspaceClient":
+    try:
+        from databricks.sdk import WorkspaceClient
+    except ImportError as error:
+        raise MlopsError(
+            "Training on Databricks needs databricks-sdk: install this project with its extra `databricks`."
+        ) from error
+    try:
+        return WorkspaceClient(host=host)
+    except ValueError as error:
+        raise MlopsError(f"{host} can't be asked, for nothing here says who asks: {error}") from error
+
+
+def _asked(operation: Callable[[], Any], execution: str = "") -> Any:
+    """The answer; the client itself asks again where Databricks is busy."""
+    from databricks.sdk.errors.base import DatabricksError
+
+    try:
+        return operation()
+    except (DatabricksError, TimeoutError) as error:
+        more = f" The training itself goes on: `mlops train --follow {execution}`." if execution else ""
+        raise MlopsError(f"Databricks refuses: {error}{more}") from error
