@@ -357,3 +357,10 @@ def test_a_shared_account_gets_nothing_twice_that_it_has_once(planned: Callable[
     )
     assert not of_type(plan, *once)
     assert all(of_type(planned("aws-sagemaker-prod"), type_) for type_ in once)
+
+
+def test_every_target_lives_its_whole_life_under_the_engine() -> None:
+    files = (Path(__file__).parents[1] / "engine").glob("test_life_*.py")
+    targets = {re.findall(r'^TARGET = "(.+)"$', file.read_text(), re.MULTILINE)[0] for file in files}
+    stacks = (Path(__file__).parents[2] / "stacks").glob("Pulumi.*-*-*.yaml")
+    assert targets == {stack.stem.removeprefix("Pulumi.").rpartition("-")[0] for stack in stacks}

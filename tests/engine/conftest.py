@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from infra.config import ENVIRONMENTS
 from infra.engine.install import install
 from pipelines._sandbox import Sandbox
+
+pytest.register_assert_rewrite("tests.engine.life")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests of a life run in each environment of the file's target."""
+    if target := getattr(metafunc.module, "TARGET", None):
+        metafunc.parametrize("stack", [f"{target}-{environment}" for environment in ENVIRONMENTS])
 
 
 @pytest.fixture(scope="module")

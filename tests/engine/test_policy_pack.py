@@ -46,7 +46,7 @@ def test_a_broken_program_is_refused_at_preview_with_sentences(tmp_path: Path) -
 
 
 def test_a_shipped_stack_is_made_whole_and_keeps_every_rule() -> None:
-    """With a release the same is seen where a stack lives its whole life (test_simulated_life.py)."""
+    """With a release the same is seen where a stack lives its whole life (life.py)."""
     command = [sys.executable, "-m", "pipelines.policies", "--stack", "aws-sagemaker-prod"]
     judged = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300)
     assert judged.returncode == 0, judged.stdout + judged.stderr

@@ -1,14 +1,17 @@
-"""Every cloud stack's whole life under the real engine on a simulated cloud; a stack's tests build on each other."""
+"""A cloud stack's whole life under the real engine on a simulated cloud; a stack's tests build on each other.
+
+A file of each target takes these tests, so that targets run side by side: it says `TARGET`, and what `served` means.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from infra.engine.environ import PROJECT
+from infra.config import ENVIRONMENTS
 from infra.policies import PACK
 from infra.simulation.faults import Fault
 from ml.problem import Problem
@@ -20,14 +23,9 @@ from ml.runtime import Runtime
 from tests.simulated_engine import Simulation, simulation
 from tests.stages import APPROVER, AUTHOR, release_into
 
-TARGETS = sorted(
-    file.stem.split(".")[1].rpartition("-")[0] for file in (PROJECT / "stacks").glob("Pulumi.aws-*-dev.yaml")
-)
-STACKS = [f"{target}-{environment}" for target in TARGETS for environment in ("dev", "test", "prod")]
+Served = Callable[[str, str], None]  # (stack, release): fails where the account doesn't serve it
 IMAGE = "sha256:" + "1" * 64
 FIRST_FAILURE = 20  # the n-th creation fails
-
-pytestmark = pytest.mark.parametrize("stack", STACKS)
 
 
 @pytest.fixture(scope="module")
@@ -69,52 +67,6 @@ def client(clouds: Simulation, stack: str, service: str) -> Any:
     return session.client(service, endpoint_url=endpoint, region_name=region)
 
 
-def served_by_sagemaker(clouds: Simulation, stack: str, _release: str) -> None:
-    (endpoint,) = client(clouds, stack, "sagemaker").list_endpoints()["Endpoints"]
-    assert endpoint["EndpointStatus"] == "InService"
-
-
-def served_by_lambda(clouds: Simulation, stack: str, release: str) -> None:
-    """The alias leads to a published version, which was told the release."""
-    functions = client(clouds, stack, "lambda")
-    (name,) = [f["FunctionName"] for f in functions.list_functions()["Functions"] if "endpoint" in f["FunctionName"]]
-    version = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
-    assert version != "$LATEST"
-    told = functions.get_function_configuration(FunctionName=name, Qualifier=version)
-    assert told["Environment"]["Variables"]["MLOPS_RELEASE"] == release
-    assert functions.get_function_url_config(FunctionName=name)["AuthType"] == "AWS_IAM"
-    (queue,) = client(clouds, stack, "batch").describe_job_queues()["jobQueues"]
-    assert queue["jobQueueArn"] == clouds.outputs(stack)["job_queue"]
-
-
-def a_canary_is_weighed_against_the_version_that_serves(
-    clouds: Simulation, stack: str, candidate: Path, problem: Problem
-) -> None:
-    """A challenger is published as the next version, and withdrawn again."""
-    functions = client(clouds, stack, "lambda")
-    (name,) = [f["FunctionName"] for f in functions.list_functions()["Functions"] if "endpoint" in f["FunctionName"]]
-    before = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
-    challenger = release_into(stage(clouds, stack), candidate, problem, version="2")
-    clouds.configure(stack, challenger={"release": challenger, "mode": "canary", "weight": 0.2})
-    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
-    alias = functions.get_alias(FunctionName=name, Name="live")
-    ((version, weight),) = alias["RoutingConfig"]["AdditionalVersionWeights"].items()
-    assert (alias["FunctionVersion"], weight) == (before, 0.2)
-    told = functions.get_function_configuration(FunctionName=name, Qualifier=version)["Environment"]["Variables"]
-    assert told["MLOPS_RELEASE"] == challenger
-    clouds.pulumi("preview", "--expect-no-changes", stack=stack)
-    clouds.configure(stack, challenger=None)
-    clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)
-
-
-def served_by_databricks(clouds: Simulation, stack: str, release: str) -> None:
-    """Databricks has no emulator: this is what the simulated account holds."""
-    (endpoint,) = [thing for thing in clouds.things(stack) if thing["type"].endswith(":ModelServing")]
-    (entity,) = endpoint["inputs"]["config"]["servedEntities"]
-    assert entity["entityName"].endswith(f".release_{release.removeprefix('sha256:')}")
-
-
-SERVED = {"sagemaker": served_by_sagemaker, "serverless": served_by_lambda, "databricks": served_by_databricks}
 # What holds data, or is named by others: never made anew for another network.
 KEPT = re.compile(
     r"aws:(s3/bucket:|kms/|ecr/|cloudtrail/|iam/).*|databricks:index/(mwsWorkspaces|catalog|schema|volume):.*"
@@ -156,27 +108,30 @@ def test_other_clients_see_the_store_as_it_would_stand_in_an_account(clouds: Sim
 
 
 def test_a_release_is_promoted_to_the_environment_and_served_there(
-    clouds: Simulation, stack: str, candidate: Path, small_problem: Problem, released: dict[str, str]
+    clouds: Simulation,
+    stack: str,
+    candidate: Path,
+    small_problem: Problem,
+    released: dict[str, str],
+    served: Served,
 ) -> None:
     here = stage(clouds, stack)
-    before = STACKS[STACKS.index(stack) - 1]
+    target, _, environment = stack.rpartition("-")
     if stack.endswith("-dev"):
         released["digest"] = release_into(here, candidate, small_problem)
         clouds.configure(stack, release=released["digest"])
     else:
-        promote(stage(clouds, before), here, released["digest"], small_problem, here.signer(AUTHOR), lambda _: None)
+        before = stage(clouds, f"{target}-{ENVIRONMENTS[environment].previous}")
+        promote(before, here, released["digest"], small_problem, here.signer(AUTHOR), lambda _: None)
     clouds.configure(stack, image=IMAGE)
     if stack.endswith("-prod"):
         assert "is not approved for prod" in clouds.pulumi("preview", stack=stack, fails=True)
         approve(here, released["digest"], 14, here.signer(APPROVER))
     clouds.pulumi("up", "--yes", "--skip-preview", "--policy-pack", str(PACK), stack=stack)
     assert clouds.outputs(stack)["release"] == released["digest"]
-    SERVED[stack.split("-")[1]](clouds, stack, released["digest"])
+    served(stack, released["digest"])
     assert [entry.event for entry in stage(clouds, stack).ledger.entries()][-1] == "deployed"
     clouds.pulumi("preview", "--expect-no-changes", stack=stack)
-    if stack == "aws-serverless-dev":
-        a_canary_is_weighed_against_the_version_that_serves(clouds, stack, candidate, small_problem)
-        SERVED["serverless"](clouds, stack, released["digest"])
 
 
 def test_what_is_changed_by_hand_is_seen_and_mended(clouds: Simulation, stack: str) -> None:
