@@ -63,6 +63,7 @@ def compose(config: StackConfig, check: Check | None = None) -> Outputs:
         "training_job": jobs.training,
         "scoring_job": jobs.scoring,
         "job_queue": jobs.queue,
+        "model_registry": tracking.models,
         "log_retention_days": config.environment.log_retention_days,
     }
 

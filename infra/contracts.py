@@ -181,9 +181,13 @@ class TrackingArgs:
 
 
 class Tracking(Protocol):
-    """`uri` is what MLflow clients are given."""
+    """`uri` is what MLflow clients are given.
+
+    `models` is where a release must be registered to be served, None where the store is enough.
+    """
 
     uri: pulumi.Output[str]
+    models: pulumi.Output[str] | None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Runtime(BaseModel):
     training_job: str | None = None
     scoring_job: str | None = None
     job_queue: str | None = None
+    model_registry: str | None = None  # where a release must be registered to be served; None: its store is enough
     log_retention_days: int | None = None
 
     @classmethod

@@ -56,6 +56,7 @@ def test_outputs_are_the_runtime(planned: Callable[..., Plan], stack: str) -> No
     runtime = Runtime.model_validate(outputs)
     assert runtime.release == DIGEST
     assert runtime.store_uri.startswith("s3://mlops-")
+    assert runtime.model_registry == f"mlops_{stack.replace('-', '_')}.ml"
     assert runtime.training_job == "https://dbc-1234.cloud.databricks.com/jobs/1234"
     assert str(runtime.endpoint_url).endswith("/serving-endpoints/mlops-" + stack + "-endpoint/invocations")
 

@@ -17,6 +17,7 @@ class Tracking(pulumi.ComponentResource):
     """SageMaker's own MLflow, its artifacts in the store; clients find it by its ARN (plugin `sagemaker-mlflow`)."""
 
     uri: pulumi.Output[str]
+    models: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:aws:Tracking", name, None, opts)

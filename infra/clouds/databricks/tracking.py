@@ -16,6 +16,7 @@ class Tracking(pulumi.ComponentResource):
     """MLflow is part of the workspace: what is made is the folder of experiments, and who may write into it."""
 
     uri: pulumi.Output[str]
+    models: pulumi.Output[str] | None
 
     def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:databricks:Tracking", name, None, opts)
@@ -34,4 +35,5 @@ class Tracking(pulumi.ComponentResource):
             opts=child,
         )
         self.uri = folder.id.apply(lambda _: "databricks")
-        self.register_outputs({"uri": self.uri})
+        self.models = pulumi.Output.concat(workspace.catalog, ".", workspace.schema)
+        self.register_outputs({"uri": self.uri, "models": self.models})

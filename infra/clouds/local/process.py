@@ -42,6 +42,7 @@ class Tracking(pulumi.ComponentResource):
     """An MLflow tracking server and model registry: SQLite and an artifact folder of its own."""
 
     uri: pulumi.Output[str]
+    models: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:local:Tracking", name, None, opts)

@@ -1,0 +1,66 @@
+"""A platform that serves from a registry of models of its own gets a release there: verified first, and once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from ml.errors import MlopsError
+from ml.release.bundle import fetch
+from ml.release.signing import verify_signature
+from ml.release.stage import Stage
+from ml.training.evaluation import MODEL_FOLDER
+
+__all__ = ["UNITY_CATALOG", "hand_over"]
+
+UNITY_CATALOG: Final = "databricks-uc"  # as MLflow's clients call the registry
+ONLY: Final = "1"  # a model's name says all of its content, so there is never a second version
+READY: Final = "READY"
+
+
+def hand_over(stage: Stage, models: str, digest: str, say: Callable[[str], None], registry: str = UNITY_CATALOG) -> str:
+    """Register a release of the store as `<models>.release_<64 digits>`, version 1; the model's whole name.
+
+    Nothing happens where it is registered already. ReleaseRefused for one that is altered or that nobody known has
+    signed; MlopsError where the registry holds half of it.
+    """
+    name = f"{models}.release_{digest.removeprefix('sha256:')}"
+    client = MlflowClient(registry_uri=registry)
+    status = _status(client, name)
+    if status == READY:
+        say(f"It is there already: {name}")
+        return name
+    if status is not None:
+        raise MlopsError(
+            f"{name} is {status} in the registry: an earlier attempt did not end. Delete that model, and run the "
+            "command again."
+        )
+    say("Verifying the release")
+    verify_signature(stage.store, digest, stage.trusted)
+    with TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / "bundle"
+        fetch(stage.store, digest, bundle)
+        say(f"Registering {name}")
+        mlflow.set_registry_uri(registry)
+        made = mlflow.register_model((bundle / MODEL_FOLDER).as_uri(), name)
+    if str(made.version) != ONLY:
+        raise MlopsError(
+            f"{name} got version {made.version}: somebody deleted version {ONLY}, which endpoints serve. Delete the "
+            "model, and run the command again."
+        )
+    return name
+
+
+def _status(client: MlflowClient, name: str) -> str | None:
+    """The status of the model's version, None where there is none."""
+    try:
+        return str(client.get_model_version(name, ONLY).status)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise MlopsError(f"The registry doesn't say whether it holds {name}: {error.message}") from error

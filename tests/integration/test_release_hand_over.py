@@ -1,0 +1,77 @@
+"""A release in a registry of models: MLflow's own in SQLite stands for Unity Catalog, which has no emulator."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from ml.errors import InputRefused, MlopsError, ReleaseRefused
+from ml.problem import Problem
+from ml.release.bundle import key_of
+from ml.release.hand_over import hand_over
+from ml.release.hand_over_command import hand_over as command
+from ml.release.stage import Stage
+from tests.stages import release_into, stage
+
+MODELS = "mlops_aws_databricks_dev.ml"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'registry.db'}"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Stage:
+    return stage(tmp_path, "dev")
+
+
+@pytest.fixture
+def digest(here: Stage, candidate: Path, small_problem: Problem) -> str:
+    return release_into(here, candidate, small_problem)
+
+
+def test_a_release_is_registered_once_under_its_digest(here: Stage, digest: str, registry: str) -> None:
+    said: list[str] = []
+    names = [hand_over(here, MODELS, digest, said.append, registry) for _ in range(2)]
+    assert names == [f"{MODELS}.release_{digest.removeprefix('sha256:')}"] * 2
+    assert said[-1] == f"It is there already: {names[0]}"
+    (model,) = MlflowClient(registry_uri=registry).search_registered_models()
+    (version,) = model.latest_versions or []
+    assert (int(version.version), version.status) == (1, "READY")
+    assert str(version.source).endswith("/bundle/model")
+    assert mlflow.get_registry_uri() == registry
+
+
+@pytest.mark.parametrize("altered", ["model/MLmodel", "manifest.json.sig"])
+def test_what_is_altered_is_refused_and_leaves_nothing(here: Stage, digest: str, registry: str, altered: str) -> None:
+    key = f"{key_of(digest)}/{altered}"
+    here.store.write(key, here.store.read(key).replace(b"a", b"b", 1))
+    with pytest.raises(ReleaseRefused):
+        hand_over(here, MODELS, digest, lambda _: None, registry)
+    assert MlflowClient(registry_uri=registry).search_registered_models() == []
+
+
+def test_a_second_version_is_never_taken_for_the_release(here: Stage, digest: str, registry: str) -> None:
+    name = hand_over(here, MODELS, digest, lambda _: None, registry)
+    MlflowClient(registry_uri=registry).delete_model_version(name, "1")
+    MlflowClient(registry_uri=registry).create_model_version(name, "somewhere")
+    with pytest.raises(MlopsError, match=r"got version [23]: somebody deleted version 1"):
+        hand_over(here, MODELS, digest, lambda _: None, registry)
+
+
+def test_a_stack_that_serves_from_its_store_needs_none(
+    here: Stage, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml.runtime import Runtime
+
+    described = {"stack": "local-dev", "cloud": "local", "platform": "process", "environment": "dev"}
+    runtime = Runtime.model_validate(described | {"store_uri": here.store.uri, "tracking_uri": "", "monitor_url": ""})
+    monkeypatch.setattr("ml.release.hand_over_command.stack_file", lambda _: here.file)
+    monkeypatch.setattr(Runtime, "load", lambda _: runtime)
+    with pytest.raises(InputRefused, match="pins no release"):
+        CliRunner().invoke(command, ["--stack", "local-dev"], catch_exceptions=False)
+    with pytest.raises(InputRefused, match="serves releases from its store"):
+        CliRunner().invoke(command, ["--stack", "local-dev", "--release", digest], catch_exceptions=False)
