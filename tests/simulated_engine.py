@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import s3fs
 import yaml
 
 from infra.engine.environ import PROJECT
@@ -95,5 +96,9 @@ def simulation(folder: Path, *, program: str | None = None, moto: bool = True) -
         (inside / "Pulumi.yaml").write_text("name: program\nruntime: python\n")
         (inside / "__main__.py").write_text(program)
     faults = Faults([])
-    with simulated_clouds(folder / "accounts", faults, moto=moto) as attached:
-        yield Simulation(folder, inside, faults, attached)
+    s3fs.S3FileSystem.clear_instance_cache()  # one from another test would ask that test's server
+    try:
+        with simulated_clouds(folder / "accounts", faults, moto=moto) as attached:
+            yield Simulation(folder, inside, faults, attached)
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()

@@ -129,9 +129,9 @@ def test_a_release_is_promoted_to_the_environment_and_served_there(
         approve(here, released["digest"], 14, here.signer(APPROVER))
     clouds.pulumi("up", "--yes", "--skip-preview", "--policy-pack", str(PACK), stack=stack)
     assert clouds.outputs(stack)["release"] == released["digest"]
-    served(stack, released["digest"])
     assert [entry.event for entry in stage(clouds, stack).ledger.entries()][-1] == "deployed"
     clouds.pulumi("preview", "--expect-no-changes", stack=stack)
+    served(stack, released["digest"])
 
 
 def test_what_is_changed_by_hand_is_seen_and_mended(clouds: Simulation, stack: str) -> None:

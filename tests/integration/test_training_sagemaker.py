@@ -127,6 +127,7 @@ def test_a_candidate_comes_back_and_is_released_as_it_is(
     assert Store(STORE).exists(result["model_uri"].removeprefix(f"{STORE}/"))
 
     monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(tmp_path / "keys"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # another test may have made a key of that name
     new_key("author@example.org", share_in=tmp_path / "keys")
     released = release(load_problem(), runtime, result["run_id"], lambda _: None)
     assert {each.name: each for each in released.manifest.metrics}["roc_auc"].value == metric["value"]
