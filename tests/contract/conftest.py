@@ -1,12 +1,15 @@
 """Runs the blueprint against Pulumi's mock monitor: what is registered, under which parent, with which inputs."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from pulumi.runtime import mocks, settings, sync_await
 from pulumi.runtime.stack import run_pulumi_func
 
@@ -104,5 +107,28 @@ def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Plan]:
 
         sync_await._sync_await(run_pulumi_func(program))
         return Plan(monitor.registered, outputs)
+
+    return run
+
+
+def stated(stack: str) -> dict[str, str]:
+    """The stack file's values as the engine hands them over."""
+    text = (Path(__file__).parents[2] / "stacks" / f"Pulumi.{stack}.yaml").read_text()
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in yaml.safe_load(text)["config"].items()}
+
+
+PLANS: dict[str, Plan] = {}  # a plan takes seconds, and the same one answers many questions
+
+
+@pytest.fixture
+def planned(plan: Callable[..., Plan]) -> Callable[..., Plan]:
+    """Plans a shipped stack: before its first release, or with one pinned."""
+
+    def run(stack: str, *, released: bool = True, **values: str) -> Plan:
+        pins = {"mlops:release": DIGEST, "mlops:image": DIGEST} if released else {}
+        key = f"{stack} {released} {sorted(values.items())}"
+        if key not in PLANS:
+            PLANS[key] = plan(stack, released=released, **(stated(stack) | pins | values))
+        return PLANS[key]
 
     return run

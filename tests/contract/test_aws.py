@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
-from tests.contract.conftest import DIGEST, Plan, Registered
+from tests.contract.conftest import DIGEST, Plan, Registered, stated
 
 GOLDEN = Path(__file__).parent / "golden"
 STACKS = [f"aws-sagemaker-{environment}" for environment in ENVIRONMENTS]
@@ -23,29 +22,6 @@ SERVES = (
     *("sagemaker/endpoint:Endpoint", "sagemaker/mlflowTrackingServer:MlflowTrackingServer"),
     *("lambda/function:Function", "lambda/alias:Alias"),
 )
-
-
-def stated(stack: str) -> dict[str, str]:
-    """The stack file's values as the engine hands them over."""
-    text = (Path(__file__).parents[2] / "stacks" / f"Pulumi.{stack}.yaml").read_text()
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in yaml.safe_load(text)["config"].items()}
-
-
-PLANS: dict[str, Plan] = {}  # a plan takes seconds, and the same one answers many questions
-
-
-@pytest.fixture
-def planned(plan: Callable[..., Plan]) -> Callable[..., Plan]:
-    """Plans a shipped stack: before its first release, or with one pinned."""
-
-    def run(stack: str, *, released: bool = True, **values: str) -> Plan:
-        pins = {"mlops:release": DIGEST, "mlops:image": DIGEST} if released else {}
-        key = f"{stack} {released} {sorted(values.items())}"
-        if key not in PLANS:
-            PLANS[key] = plan(stack, released=released, **(stated(stack) | pins | values))
-        return PLANS[key]
-
-    return run
 
 
 def documents(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:

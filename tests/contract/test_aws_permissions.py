@@ -15,8 +15,8 @@ from infra.config.stack import PLATFORMS
 from infra.permissions.command import permissions as command
 from infra.permissions.policies import boundary, deploy_policies, permissions
 from infra.simulation.iam import policy_problems
-from tests.contract.conftest import Plan
-from tests.contract.test_aws import GOLDEN, documents, of_type, planned, stated  # noqa: F401 # a fixture
+from tests.contract.conftest import Plan, stated
+from tests.contract.test_aws import GOLDEN, documents, of_type
 from tests.permissions import problems
 
 # Every platform's, whoever adds it.
@@ -51,7 +51,7 @@ def allowed(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_roles_are_allowed_actions_that_exist_on_resources_that_they_are_about(
-    planned: Callable[..., Plan],  # noqa: F811
+    planned: Callable[..., Plan],
     stack: str,
 ) -> None:
     found = [f"{name}/{s['Sid']}: {problem}" for name, s in allowed(planned(stack)) for problem in problems(s)]
@@ -114,7 +114,7 @@ def test_no_role_can_be_made_or_changed_without_the_boundary() -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_the_boundary_lets_every_role_do_what_its_policy_says(planned: Callable[..., Plan], stack: str) -> None:  # noqa: F811
+def test_the_boundary_lets_every_role_do_what_its_policy_says(planned: Callable[..., Plan], stack: str) -> None:
     within = [action for each in boundary(config_of(stack))["Statement"] for action in each["Action"]]
     beyond = {
         action
@@ -128,7 +128,7 @@ def test_the_boundary_lets_every_role_do_what_its_policy_says(planned: Callable[
     )
 
 
-def test_a_bounded_stack_s_roles_have_the_boundary_and_another_s_none(planned: Callable[..., Plan]) -> None:  # noqa: F811
+def test_a_bounded_stack_s_roles_have_the_boundary_and_another_s_none(planned: Callable[..., Plan]) -> None:
     plain = planned("aws-sagemaker-prod")  # first: what is registered for a stack stays in this process
     account = json.loads(stated("aws-sagemaker-prod")["mlops:aws"])
     bounded = planned("aws-sagemaker-prod", **{"mlops:aws": json.dumps(account | {"roles_are_bounded": True})})

@@ -13,10 +13,8 @@ from infra.config import ENVIRONMENTS, ConfigInvalid, StackConfig
 from infra.release import PinRefused
 from ml.container.command import COMMANDS
 from ml.runtime import Runtime
-from tests.contract.conftest import DIGEST, Plan
-from tests.contract.test_aws import documents, of_type, planned, stated
-
-__all__ = ["planned"]  # the fixture
+from tests.contract.conftest import DIGEST, Plan, stated
+from tests.contract.test_aws import documents, of_type
 
 STACKS = [f"aws-serverless-{environment}" for environment in ENVIRONMENTS]
 CHALLENGER = "sha256:" + "b" * 64

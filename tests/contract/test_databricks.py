@@ -14,26 +14,11 @@ from infra.clouds.databricks import wheel
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
 from tests.contract.conftest import DIGEST, Plan, Registered
-from tests.contract.test_aws import documents, stated
+from tests.contract.test_aws import documents
 
 GOLDEN = Path(__file__).parent / "golden"
 STACKS = [f"aws-databricks-{environment}" for environment in ENVIRONMENTS]
 CHALLENGER = "sha256:" + "b" * 64
-PLANS: dict[str, Plan] = {}  # a plan takes seconds, and the same one answers many questions
-
-
-@pytest.fixture
-def planned(plan: Callable[..., Plan]) -> Callable[..., Plan]:
-    """Plans a shipped stack: before its first release, or with one pinned."""
-
-    def run(stack: str, *, released: bool = True, **values: str) -> Plan:
-        pins = {"mlops:release": DIGEST} if released else {}
-        key = f"{stack} {released} {sorted(values.items())}"
-        if key not in PLANS:
-            PLANS[key] = plan(stack, released=released, **(stated(stack) | pins | values))
-        return PLANS[key]
-
-    return run
 
 
 def of(plan: Plan, kind: str) -> list[Registered]:

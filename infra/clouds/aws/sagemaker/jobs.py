@@ -8,6 +8,7 @@ from pulumi_aws import cloudwatch, sagemaker, scheduler
 from infra.clouds.aws._account import bucket_name
 from infra.clouds.aws._names import STORE, pipeline_name
 from infra.clouds.aws._runtime import runtime
+from infra.clouds.aws._schedule import every
 from infra.clouds.aws.sagemaker import _training
 from infra.contracts import JobsArgs
 from infra.naming import logical, physical
@@ -58,7 +59,7 @@ class Jobs(pulumi.ComponentResource):
         scheduler.Schedule(
             logical(name, "schedule"),
             name=physical(config.stack, "retraining", maximum_length=64),
-            schedule_expression=f"rate({days} day{'s' if days > 1 else ''})",
+            schedule_expression=every(days, "day"),
             flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 60},
             target={
                 "arn": pipeline_arn,

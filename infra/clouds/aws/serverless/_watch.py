@@ -7,6 +7,7 @@ from pulumi_aws import scheduler
 
 from infra.clouds.aws._alarm import alarm
 from infra.clouds.aws._runtime import runtime
+from infra.clouds.aws._schedule import every
 from infra.clouds.aws.serverless import _names as names
 from infra.clouds.aws.serverless._function import FunctionConfig, ImageFunction
 from infra.clouds.aws.serverless.platform import Platform
@@ -58,7 +59,7 @@ def watch(parent: pulumi.Resource, name: str, args: JobsArgs, training: pulumi.O
     scheduler.Schedule(
         logical(name, "watch-schedule"),
         name=physical(config.stack, "watch", maximum_length=64),
-        schedule_expression=f"rate({hours} hour{'s' if hours > 1 else ''})",
+        schedule_expression=every(hours, "hour"),
         flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 15},
         target={
             "arn": made.function.arn,

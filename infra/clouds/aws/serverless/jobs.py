@@ -6,6 +6,7 @@ import pulumi
 from pulumi_aws import scheduler
 
 from infra.clouds.aws._runtime import runtime
+from infra.clouds.aws._schedule import every
 from infra.clouds.aws.serverless import _names as names
 from infra.clouds.aws.serverless._definitions import Kind, define
 from infra.clouds.aws.serverless._watch import watch
@@ -68,7 +69,7 @@ class Jobs(pulumi.ComponentResource):
         scheduler.Schedule(
             logical(name, "schedule"),
             name=physical(config.stack, "retraining", maximum_length=64),
-            schedule_expression=f"rate({days} day{'s' if days > 1 else ''})",
+            schedule_expression=every(days, "day"),
             flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 60},
             target={
                 "arn": "arn:aws:scheduler:::aws-sdk:batch:submitJob",
