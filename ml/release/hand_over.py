@@ -19,18 +19,26 @@ from ml.training.evaluation import MODEL_FOLDER
 __all__ = ["UNITY_CATALOG", "hand_over"]
 
 UNITY_CATALOG: Final = "databricks-uc"  # as MLflow's clients call the registry
+WORKSPACE: Final = "databricks"  # and the tracking server beside it; without one MLflow makes a database right here
 ONLY: Final = "1"  # a model's name says all of its content, so there is never a second version
 READY: Final = "READY"
 
 
-def hand_over(stage: Stage, models: str, digest: str, say: Callable[[str], None], registry: str = UNITY_CATALOG) -> str:
+def hand_over(
+    stage: Stage,
+    models: str,
+    digest: str,
+    say: Callable[[str], None],
+    registry: str = UNITY_CATALOG,
+    tracking: str = WORKSPACE,
+) -> str:
     """Register a release of the store as `<models>.release_<64 digits>`, version 1; the model's whole name.
 
     Nothing happens where it is registered already. ReleaseRefused for one that is altered or that nobody known has
     signed; MlopsError where the registry holds half of it.
     """
     name = f"{models}.release_{digest.removeprefix('sha256:')}"
-    client = MlflowClient(registry_uri=registry)
+    client = MlflowClient(tracking, registry)
     status = _status(client, name)
     if status == READY:
         say(f"It is there already: {name}")
@@ -46,6 +54,7 @@ def hand_over(stage: Stage, models: str, digest: str, say: Callable[[str], None]
         bundle = Path(temporary) / "bundle"
         fetch(stage.store, digest, bundle)
         say(f"Registering {name}")
+        mlflow.set_tracking_uri(tracking)
         mlflow.set_registry_uri(registry)
         made = mlflow.register_model((bundle / MODEL_FOLDER).as_uri(), name)
     if str(made.version) != ONLY:

@@ -1,5 +1,6 @@
 """A release in a registry of models: MLflow's own in SQLite stands for Unity Catalog, which has no emulator."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -19,8 +20,13 @@ MODELS = "mlops_aws_databricks_dev.ml"
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'registry.db'}"
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry, and beside it a working folder where MLflow must leave nothing."""
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    yield f"sqlite:///{tmp_path / 'registry.db'}"
+    assert list(working.iterdir()) == []
 
 
 @pytest.fixture
@@ -35,10 +41,10 @@ def digest(here: Stage, candidate: Path, small_problem: Problem) -> str:
 
 def test_a_release_is_registered_once_under_its_digest(here: Stage, digest: str, registry: str) -> None:
     said: list[str] = []
-    names = [hand_over(here, MODELS, digest, said.append, registry) for _ in range(2)]
+    names = [hand_over(here, MODELS, digest, said.append, registry, registry) for _ in range(2)]
     assert names == [f"{MODELS}.release_{digest.removeprefix('sha256:')}"] * 2
     assert said[-1] == f"It is there already: {names[0]}"
-    (model,) = MlflowClient(registry_uri=registry).search_registered_models()
+    (model,) = MlflowClient(registry, registry).search_registered_models()
     (version,) = model.latest_versions or []
     assert (int(version.version), version.status) == (1, "READY")
     assert str(version.source).endswith("/bundle/model")
@@ -50,16 +56,16 @@ def test_what_is_altered_is_refused_and_leaves_nothing(here: Stage, digest: str,
     key = f"{key_of(digest)}/{altered}"
     here.store.write(key, here.store.read(key).replace(b"a", b"b", 1))
     with pytest.raises(ReleaseRefused):
-        hand_over(here, MODELS, digest, lambda _: None, registry)
-    assert MlflowClient(registry_uri=registry).search_registered_models() == []
+        hand_over(here, MODELS, digest, lambda _: None, registry, registry)
+    assert MlflowClient(registry, registry).search_registered_models() == []
 
 
 def test_a_second_version_is_never_taken_for_the_release(here: Stage, digest: str, registry: str) -> None:
-    name = hand_over(here, MODELS, digest, lambda _: None, registry)
-    MlflowClient(registry_uri=registry).delete_model_version(name, "1")
-    MlflowClient(registry_uri=registry).create_model_version(name, "somewhere")
+    name = hand_over(here, MODELS, digest, lambda _: None, registry, registry)
+    MlflowClient(registry, registry).delete_model_version(name, "1")
+    MlflowClient(registry, registry).create_model_version(name, "somewhere")
     with pytest.raises(MlopsError, match=r"got version [23]: somebody deleted version 1"):
-        hand_over(here, MODELS, digest, lambda _: None, registry)
+        hand_over(here, MODELS, digest, lambda _: None, registry, registry)
 
 
 def test_a_stack_that_serves_from_its_store_needs_none(
