@@ -11,6 +11,7 @@ from infra.config import StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from ml.release.stackfile import stack_file, unpin
+from ml.release.witness import forget
 from pipelines._steps import PROJECT, StepFailed, environment_exists, run, say
 
 __all__ = ["destroy"]
@@ -53,6 +54,7 @@ def _agrees(folder: Path) -> bool:
 def _forget(stack: str, folder: Path, environment: Mapping[str, str]) -> None:
     if folder.exists():  # a first `up` that was refused leaves none
         shutil.rmtree(folder)
+    forget((folder / "store").as_uri(), stack)
     if environment_exists(stack, environment):
         run(["pulumi", "stack", "rm", "--yes", "--preserve-config", stack], environment)
     file = stack_file(stack, PROJECT)

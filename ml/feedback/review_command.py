@@ -86,7 +86,7 @@ def decide(
 
     Exit code 2 when somebody else decided it before.
     """
-    from ml.release.keys import current_name
+    from ml.release.people import current_name
 
     if confirms is None:
         raise click.UsageError("Say --confirm or --overrule.")

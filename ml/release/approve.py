@@ -6,7 +6,7 @@ from ml.errors import ReleaseRefused
 from ml.release.history import passing_gate
 from ml.release.keys import Signer
 from ml.release.ledger import Entry
-from ml.release.policy import require_independent, require_not_retired, require_sound
+from ml.release.policy import require_independent, require_not_retired, require_sound, require_vouched
 from ml.release.stage import Stage
 
 __all__ = ["approve"]
@@ -17,6 +17,7 @@ def approve(stage: Stage, digest: str, expires_in_days: int, signer: Signer) -> 
     entries = stage.ledger.entries()
     require_not_retired(entries, digest, stage.stack)
     release = require_sound(stage.store, digest, stage.trusted, datetime.now(UTC))
+    require_vouched(entries, digest, release.author)
     require_independent(release, signer.public)
     if passing_gate(entries, digest) is None:
         raise ReleaseRefused(

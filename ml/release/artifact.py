@@ -19,7 +19,8 @@ def adopt(artifact: Store, store: Store, expected: str | None) -> str:
     """Copy the bundle that lies at `artifact` into `store`; its digest, once that and its signature are verified.
 
     Only what the manifest names is copied: platforms leave files of their own beside it. ReleaseRefused when it is not
-    `expected`, where that is given, when a byte differs, or when nobody whose signature counts has signed it.
+    `expected`, where that is given, when a byte differs, or when nobody whose signature counts has signed it. A key
+    that was revoked counts for a release that is `expected`, by its digest, alone.
     """
     try:
         with artifact.open(MANIFEST_FILE) as file:
@@ -38,7 +39,12 @@ def adopt(artifact: Store, store: Store, expected: str | None) -> str:
     for name in read_manifest(store, digest).files:
         _copy(artifact, name, store, f"{key_of(digest)}/{name}")
     _copy(artifact, SIGNATURE_FILE, store, signature_key(digest))
-    verify_signature(store, digest, TrustedKeys.of(store))
+    author = verify_signature(store, digest, TrustedKeys.of(store))
+    if author.revoked and expected is None:
+        raise ReleaseRefused(
+            f"The release at {artifact.uri} is signed with the key of {author.name}, which was revoked on "
+            f"{author.revoked.at:%Y-%m-%d}. State the digest that shall be served, or hand over another release."
+        )
     verify(store, digest)
     return digest
 

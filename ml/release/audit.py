@@ -1,7 +1,8 @@
 """Verify environments offline: every link of a ledger, every byte and signature of its releases, its pin, and whether
 what one ledger says agrees with what serves and with the evidence that others hold.
 
-The last two show what no chain shows by itself: that its newest entries were cut off.
+The last two show what no chain shows by itself, that its newest entries were cut off; and so does what this machine saw
+of a ledger before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from ml.errors import MlopsError
+from ml.release import witness
 from ml.release.bundle import MANIFEST_FILE, verify
 from ml.release.history import retirement, serving
 from ml.release.ledger import Entry, LedgerBroken, signed_by
+from ml.release.policy import require_vouched
 from ml.release.signing import verify_signature
 from ml.release.stackfile import pinned
 from ml.release.stage import Stage
@@ -58,6 +61,7 @@ def _ledger(stage: Stage, all_entries: _AllEntries) -> Iterator[tuple[str, bool,
         return
     people = ", ".join(sorted({e.actor for e in entries})) or "nobody"
     yield "ledger", True, f"{len(entries)} entries in one chain, signed by {people}"
+    yield _past(stage, entries)
     for entry in entries:
         if entry.event == "promoted":
             yield _evidence(stage, entry, all_entries)
@@ -66,6 +70,22 @@ def _ledger(stage: Stage, all_entries: _AllEntries) -> Iterator[tuple[str, bool,
         recorded = said.release if said else None
         note = "as its ledger says" if recorded == stage.serves else f"but its ledger says {recorded or 'nothing'}"
         yield "endpoint", recorded == stage.serves, f"serves {stage.serves}, {note}"
+
+
+def _past(stage: Stage, entries: tuple[Entry, ...]) -> tuple[str, bool, str]:
+    """The newest entry that this machine has seen before is still there; then the newest now is remembered."""
+    before = witness.look(stage.store.uri, stage.stack)
+    if before and not before.is_still_in(entries):
+        return "ledger's past", False, (
+            f"entry {before.sequence}, seen from here on {before.at:%Y-%m-%d %H:%M} UTC, is not in it any more: it was "
+            "cut off, or begun anew. If the store was emptied on purpose, delete "
+            f"{witness.note(stage.store.uri, stage.stack)}"
+        )  # fmt: skip
+    if entries:
+        witness.see(stage.store.uri, stage.stack, entries[-1])
+    if before is None:
+        return "ledger's past", True, "looked at from here for the first time: nothing to compare with yet"
+    return "ledger's past", True, f"goes on from entry {before.sequence}, seen here on {before.at:%Y-%m-%d %H:%M} UTC"
 
 
 def _evidence(stage: Stage, arrival: Entry, all_entries: _AllEntries) -> tuple[str, bool, str]:
@@ -90,14 +110,14 @@ def _evidence(stage: Stage, arrival: Entry, all_entries: _AllEntries) -> tuple[s
 def _bundles(stage: Stage, entries: tuple[Entry, ...] | LedgerBroken) -> Iterator[tuple[str, bool, str]]:
     """Every bundle with a manifest (files without one are a copy that was cut short, which nothing reads), and every
     one that the ledger knows; only of a retired release it may be gone."""
-    known: set[str] = set()
-    if isinstance(entries, tuple):
-        came = {e.release for e in entries if e.release and e.event in ("registered", "promoted")}
-        known = {release for release in came if not retirement(entries, release)}
+    known_entries = entries if isinstance(entries, tuple) else ()
+    came = {e.release for e in known_entries if e.release and e.event in ("registered", "promoted")}
+    known = {release for release in came if not retirement(known_entries, release)}
     for digest in sorted(known | set(_in_store(stage))):
         try:
             files = verify(stage.store, digest).files
             author = verify_signature(stage.store, digest, stage.trusted)
+            require_vouched(known_entries, digest, author)
         except MlopsError as error:
             yield digest, False, str(error)
         else:

@@ -5,7 +5,18 @@ from datetime import datetime
 
 from ml.release.ledger import Entry
 
-__all__ = ["approvals", "arrival", "deployments", "expiry", "last", "passing_gate", "retirement", "serving"]
+__all__ = [
+    "approvals",
+    "arrival",
+    "deployments",
+    "evidence",
+    "expiry",
+    "first_known",
+    "last",
+    "passing_gate",
+    "retirement",
+    "serving",
+]
 
 
 def last(entries: Sequence[Entry], release: str, *events: str) -> Entry | None:
@@ -22,6 +33,21 @@ def passing_gate(entries: Sequence[Entry], release: str) -> Entry | None:
 def arrival(entries: Sequence[Entry], release: str) -> Entry | None:
     """How the release came here from the environment before."""
     return last(entries, release, "promoted")
+
+
+def evidence(came: Entry) -> Entry | None:
+    """The entry of the environment before that came with a release, None when it is none."""
+    try:
+        return Entry.model_validate(came.details.get("evidence"))
+    except ValueError:
+        return None
+
+
+def first_known(entries: Sequence[Entry], release: str) -> datetime | None:
+    """Since when the ledger, or the evidence that it holds, knows a release."""
+    own = [e for e in entries if e.release == release and e.event in ("registered", "promoted")]
+    brought = [brought for e in own if e.event == "promoted" and (brought := evidence(e))]
+    return min((e.at for e in (*own, *brought)), default=None)
 
 
 def retirement(entries: Sequence[Entry], release: str) -> Entry | None:

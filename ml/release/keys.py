@@ -13,13 +13,11 @@ A key pair has a person's name. The private key never leaves the person's config
 import hashlib
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from getpass import getuser
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -44,14 +42,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ml.errors import InputRefused
 from ml.release.checkout import project_root
+from ml.release.people import NAME_PATTERN, current_name
+from ml.release.revocation import Revocation, read_revocation
 from ml.store import Store
 
 __all__ = [
     "PublicKey",
     "Signer",
     "TrustedKeys",
-    "current_name",
-    "key_name",
     "new_key",
     "passphrase",
     "personal_folder",
@@ -59,10 +57,8 @@ __all__ = [
     "signer",
 ]
 
-NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._@+-]{0,99}"
 PASSPHRASE_VARIABLE: Final = "MLOPS_KEY_PASSPHRASE"  # noqa: S105 # a variable's name
 TRUSTED_VARIABLE: Final = "MLOPS_TRUSTED_KEYS"
-NAME_VARIABLE: Final = "MLOPS_SIGN_AS"
 MAXIMUM_KEY_BYTES: Final = 16 * 1024
 
 Origin = Literal["organisation", "this machine"]
@@ -76,6 +72,7 @@ class PublicKey:
     origin: Origin
     pem: bytes
     key: EllipticCurvePublicKey
+    revoked: Revocation | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -89,6 +86,10 @@ class PublicKey:
         except InvalidSignature:
             return False
         return True
+
+    def counts_at(self, at: datetime) -> bool:
+        """Whether what its owner signs at that time counts."""
+        return self.revoked is None or at < self.revoked.at
 
 
 @dataclass(frozen=True)
@@ -163,20 +164,6 @@ def shared_folder(root: Path | None = None) -> Path | None:
         return None
 
 
-def current_name() -> str:
-    """Whose key this process signs with: MLOPS_SIGN_AS, else git's user.email, else the account's name."""
-    if given := os.environ.get(NAME_VARIABLE):
-        return given
-    git = shutil.which("git")
-    asked = git and subprocess.run([git, "config", "user.email"], capture_output=True, text=True, check=False)
-    return key_name((asked and asked.stdout.strip()) or getuser())
-
-
-def key_name(person: str) -> str:
-    """The name that a person's key has: lower case, and only what a file's name may hold."""
-    return re.sub(r"[^a-z0-9._@+-]+", "-", person.lower()).lstrip("._@+-")[:100] or "unknown"
-
-
 def passphrase() -> bytes | None:
     """The passphrase of private keys, where MLOPS_KEY_PASSPHRASE gives one."""
     return os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
@@ -235,6 +222,11 @@ def signer(store: Store, name: str | None = None, root: Path | None = None) -> S
             + (f"keys/{chosen}.pub is another key. Bring the private key that belongs to it." if known
                else f"commit its public key as keys/{chosen}.pub first.")
         )  # fmt: skip
+    if known.revoked:
+        raise InputRefused(
+            f"The key of {chosen} was revoked on {known.revoked.at:%Y-%m-%d}: {known.revoked.reason}. "
+            "Make another under a name of its own, with `mlops keys new`."
+        )
     return found
 
 
@@ -251,7 +243,9 @@ def _public(file: Path, origin: Origin) -> PublicKey:
         raise InputRefused(f"{file} is no public key in PEM: {error}. Replace or delete it.") from error
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise InputRefused(f"{file} is no elliptic curve key over P-256. Make one with `mlops keys new`.")
-    return PublicKey(file.stem, origin, _pem(key), key)
+    if not re.fullmatch(NAME_PATTERN, file.stem):
+        raise InputRefused(f"{file} has no name that a key can have: two spellings could be one person. Rename it.")
+    return PublicKey(file.stem, origin, _pem(key), key, read_revocation(file))
 
 
 def _load(file: Path, name: str) -> Signer:

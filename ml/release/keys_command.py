@@ -1,12 +1,16 @@
 """`mlops keys`."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from ml.errors import InputRefused
 from ml.release.checkout import project_root
-from ml.release.keys import TrustedKeys, current_name, new_key, personal_folder, shared_folder
+from ml.release.keys import TrustedKeys, new_key, personal_folder, shared_folder
+from ml.release.people import current_name
+from ml.release.revocation import revoke as write_revocation
 from ml.store import Store
 
 __all__ = ["keys"]
@@ -39,6 +43,31 @@ def new(name: str | None, is_local: bool) -> None:
         click.echo(f"Public    {made.file.with_suffix('.pub')}")
 
 
+@keys.command(epilog='Example: mlops keys revoke ada@example.org --reason "laptop stolen" --since 2026-11-20')
+@click.argument("name")
+@click.option("--reason", required=True, help="Why its signatures no longer count.")
+@click.option("--since", type=click.DateTime(), help="UTC; from then on, if the key was lost earlier  [default: now]")
+def revoke(name: str, reason: str, since: datetime | None) -> None:
+    """What NAME's key signs from now on, or since a moment in the past, counts no more; what it signed before does.
+
+    A release that it signed may go on where a ledger knew it before that moment.
+    """
+    folders = (shared_folder(), personal_folder())
+    file = next((file for folder in folders if folder and (file := folder / f"{name}.pub").is_file()), None)
+    if file is None:
+        raise InputRefused(f"There is no key of {name}. `mlops keys list` names those that count.")
+    now = datetime.now(UTC)
+    at = since.replace(tzinfo=UTC) if since else now
+    if at > now:
+        raise InputRefused(f"{at:%Y-%m-%d %H:%M} UTC is still to come. A key is revoked now, or since the past.")
+    if len(reason.strip()) < 5:
+        raise InputRefused(f"{reason!r} gives no reason that somebody could understand later.")
+    written = write_revocation(file, at, reason.strip())
+    click.echo(f"Revoked   {name}, since {at:%Y-%m-%d %H:%M} UTC\nWritten   {written}")
+    if file.parent != personal_folder():
+        click.echo("Next      commit it: until then it counts in this checkout only")
+
+
 @keys.command("list", epilog="Example: mlops keys list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print the keys as JSON.")
 def list_keys(as_json: bool) -> None:
@@ -47,6 +76,7 @@ def list_keys(as_json: bool) -> None:
         {
             "name": key.name,
             "counts_for": "every store" if key.origin == "organisation" else "stores on this machine",
+            "revoked": key.revoked.model_dump(mode="json") if key.revoked else None,
             "has_private": (personal_folder() / f"{key.name}.key").exists(),
             "fingerprint": key.fingerprint,
         }
@@ -60,4 +90,6 @@ def list_keys(as_json: bool) -> None:
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         private = "private key here" if row["has_private"] else "-"
+        if row["revoked"]:
+            private = f"revoked on {row['revoked']['at'][:10]}: {row['revoked']['reason']}"
         click.echo(f"{row['name']:<{width}}  {row['fingerprint'][:16]}…  {row['counts_for']:<22}  {private}")

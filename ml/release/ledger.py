@@ -86,7 +86,11 @@ def signed_by(entry: Entry, trusted: TrustedKeys) -> bool:
         return False
     is_canonical = base64.b64encode(signature).decode() == entry.signature  # one text: padding bits are decoded away
     return (
-        is_canonical and key is not None and key.fingerprint == entry.key and key.verifies(signature, entry.signed_data)
+        is_canonical
+        and key is not None
+        and key.fingerprint == entry.key
+        and key.counts_at(entry.at)
+        and key.verifies(signature, entry.signed_data)
     )
 
 
@@ -141,7 +145,7 @@ class Ledger:
         draft = Entry(
             sequence=last.sequence + 1 if last else 1,
             previous=last.digest if last else None,
-            at=datetime.now(UTC),
+            at=max(datetime.now(UTC), last.at) if last else datetime.now(UTC),  # clocks of two machines differ
             stack=self.stack,
             environment=self.environment,
             actor=signer.name,
@@ -174,7 +178,10 @@ class Ledger:
             f"it is of {entry.stack} ({entry.environment}), not of {self.stack} ({self.environment})": (
                 (entry.stack, entry.environment) != (self.stack, self.environment)
             ),
-            f"it is not signed by {entry.actor} with a key that counts here": not signed_by(entry, self.trusted),
+            f"it says that it is older than entry {number - 1}": last is not None and entry.at < last.at,
+            f"it is not signed by {entry.actor} with a key that counts here, and did then": (
+                not signed_by(entry, self.trusted)
+            ),
         }
         if reasons := [why for why, holds in wrong.items() if holds]:
             raise LedgerBroken(

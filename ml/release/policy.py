@@ -7,10 +7,11 @@ from typing import Final
 
 from ml.errors import ReleaseRefused
 from ml.release.bundle import verify
-from ml.release.history import approvals, arrival, expiry, last, passing_gate, retirement
-from ml.release.keys import PublicKey, TrustedKeys, key_name
+from ml.release.history import approvals, arrival, evidence, expiry, first_known, last, passing_gate, retirement
+from ml.release.keys import PublicKey, TrustedKeys
 from ml.release.ledger import Entry, Ledger, signed_by
 from ml.release.manifest import Manifest
+from ml.release.people import is_same_person
 from ml.release.signing import verify_signature
 from ml.store import Store
 
@@ -22,6 +23,7 @@ __all__ = [
     "require_independent",
     "require_not_retired",
     "require_sound",
+    "require_vouched",
 ]
 
 PREVIOUS: Final[Mapping[str, str | None]] = {"dev": None, "test": "dev", "prod": "test"}  # where a release comes from
@@ -49,6 +51,7 @@ def require_deployable(store: Store, ledger: Ledger, digest: str, rules: Rules, 
     """The manifest of a release that may serve; ReleaseRefused gives the cause and the remedy."""
     release = require_sound(store, digest, ledger.trusted, now)
     entries = ledger.entries()
+    require_vouched(entries, digest, release.author)
     require_not_retired(entries, digest, ledger.stack)
     _require_evidence(entries, digest, rules, ledger)
     _require_approvals(entries, release, rules, ledger.stack, now)
@@ -77,6 +80,17 @@ def require_sound(store: Store, digest: str, trusted: TrustedKeys, now: datetime
     return SoundRelease(digest, manifest, author)
 
 
+def require_vouched(entries: Sequence[Entry], digest: str, author: PublicKey) -> None:
+    """ReleaseRefused for a release that its author may have signed after their key was revoked."""
+    known = first_known(entries, digest)
+    if author.revoked and (known is None or not author.counts_at(known)):
+        raise ReleaseRefused(
+            f"The release {digest} is signed with the key of {author.name}, which was revoked on "
+            f"{author.revoked.at:%Y-%m-%d} ({author.revoked.reason}), and nothing shows that it was made before. "
+            "Have somebody else run `mlops release` again, or pin another release."
+        )
+
+
 def require_not_retired(entries: Sequence[Entry], digest: str, stack: str) -> None:
     """ReleaseRefused for a release that was retired in this environment."""
     if retired := retirement(entries, digest):
@@ -88,8 +102,7 @@ def require_not_retired(entries: Sequence[Entry], digest: str, stack: str) -> No
 
 def require_independent(release: SoundRelease, approver: PublicKey) -> None:
     """ReleaseRefused when the approver is the author: neither the same name nor the same key may be both."""
-    authors = {release.author.name, key_name(release.manifest.created_by)}
-    if approver.name in authors or approver.fingerprint == release.author.fingerprint:
+    if _made(release, approver.name) or approver.fingerprint == release.author.fingerprint:
         raise ReleaseRefused(
             f"{approver.name} made the release {release.digest} and can't approve it. "
             "Have somebody else run `mlops approve`."
@@ -106,18 +119,15 @@ def _require_evidence(entries: Sequence[Entry], digest: str, rules: Rules, ledge
                 f"There is no evidence that the release {digest} passed in {rules.previous}: it was never promoted "
                 f"to {ledger.stack}. {promote}"
             )
-        try:
-            evidence = Entry.model_validate(came.details.get("evidence"))
-        except ValueError as error:
+        proof = evidence(came)
+        if proof is None:
+            raise ReleaseRefused(f"The evidence that came with the release {digest} can't be read. {promote}")
+        if proof.environment != rules.previous:
             raise ReleaseRefused(
-                f"The evidence that came with the release {digest} can't be read. {promote}"
-            ) from error
-        if evidence.environment != rules.previous:
-            raise ReleaseRefused(
-                f"The release {digest} came to {ledger.stack} with evidence of {evidence.stack} "
-                f"({evidence.environment}), but {rules.environment} demands that of {rules.previous}. {promote}"
+                f"The release {digest} came to {ledger.stack} with evidence of {proof.stack} "
+                f"({proof.environment}), but {rules.environment} demands that of {rules.previous}. {promote}"
             )
-        if not (passing_gate([evidence], digest) and signed_by(evidence, ledger.trusted)):
+        if not (passing_gate([proof], digest) and signed_by(proof, ledger.trusted)):
             raise ReleaseRefused(
                 f"The evidence that came with the release {digest} does not say that it passed in {rules.previous}, "
                 f"or nobody whose signature counts signed it. {promote}"
@@ -160,5 +170,9 @@ def _require_approvals(
 
 def _independent(given: Sequence[Entry], release: SoundRelease) -> int:
     """How many different people, none of them the author, gave these approvals."""
-    authors = {release.author.name, key_name(release.manifest.created_by)}
-    return len({e.key for e in given if e.actor not in authors and e.key != release.author.fingerprint})
+    return len({e.key for e in given if not _made(release, e.actor) and e.key != release.author.fingerprint})
+
+
+def _made(release: SoundRelease, person: str) -> bool:
+    """Whether a release may be somebody's own: they signed it, or the manifest says that they made it."""
+    return any(is_same_person(person, author) for author in (release.author.name, release.manifest.created_by))

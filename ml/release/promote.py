@@ -4,7 +4,7 @@ Every step looks first at what is there already, so that the command can be run 
 the bundle and its signature are whole or not there, an entry of the ledger is there or not, and the pin is one write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from ml.release.checks import run_checks, table
 from ml.release.history import arrival, passing_gate, serving
 from ml.release.keys import Signer
 from ml.release.ledger import Entry
-from ml.release.policy import PREVIOUS, require_not_retired, require_sound
+from ml.release.policy import PREVIOUS, require_not_retired, require_sound, require_vouched
 from ml.release.reports import bring_reports
 from ml.release.signing import copy_signature, verify_signature
 from ml.release.stackfile import pin, pinned
@@ -53,10 +53,12 @@ def promote(
     digest = digest or source.serves
     if digest is None:
         raise InputRefused(f"{source.stack} serves nothing to promote. Name a release with --release.")
-    evidence = _evidence(source, digest)
+    known = source.ledger.entries()
+    evidence = _evidence(source, known, digest)
     require_not_retired(target.ledger.entries(), digest, target.stack)
     say(f"Verifying {digest[:19]}… in {source.stack}")
     release = require_sound(source.store, digest, source.trusted, datetime.now(UTC))
+    require_vouched(known, digest, release.author)
     _arrive(source, target, digest, say)
     bring_reports(source.store, target.store, release.manifest)
     _record_arrival(target, digest, evidence, signer)
@@ -70,9 +72,8 @@ def promote(
     return Promotion(digest, replaced, gate, is_new)
 
 
-def _evidence(source: Stage, digest: str) -> Entry:
+def _evidence(source: Stage, entries: Sequence[Entry], digest: str) -> Entry:
     """The entry which says that the release passed in the environment it comes from."""
-    entries = source.ledger.entries()
     require_not_retired(entries, digest, source.stack)
     if evidence := passing_gate(entries, digest):
         return evidence
@@ -84,8 +85,9 @@ def _evidence(source: Stage, digest: str) -> Entry:
 
 def _arrive(source: Stage, target: Stage, digest: str, say: Callable[[str], None]) -> None:
     """Have the release in the target's store, signature first: a bundle that is whole is never unsigned."""
+    known = source.ledger.entries()
     try:
-        verify_signature(target.store, digest, target.trusted)
+        require_vouched(known, digest, verify_signature(target.store, digest, target.trusted))
     except ReleaseRefused:
         verify_signature(source.store, digest, target.trusted)  # one that counts there, or nothing is copied
         copy_signature(source.store, target.store, digest)

@@ -7,7 +7,7 @@ from ml.errors import InputRefused
 from ml.release.history import deployments, retirement
 from ml.release.keys import Signer
 from ml.release.ledger import Entry
-from ml.release.policy import require_not_retired, require_sound
+from ml.release.policy import require_not_retired, require_sound, require_vouched
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
 
@@ -28,7 +28,8 @@ def roll_back(stage: Stage, to: str | None, signer: Signer) -> str:
             "or promote this one."
         )
     require_not_retired(entries, target, stage.stack)
-    require_sound(stage.store, target, stage.trusted, datetime.now(UTC))
+    release = require_sound(stage.store, target, stage.trusted, datetime.now(UTC))
+    require_vouched(entries, target, release.author)
     if target != now:
         stage.ledger.append("rolled_back", signer, target, {"from": now})
         pin(stage.file, target)

@@ -83,9 +83,11 @@ def sign(store: Store, manifest: bytes, signer: Signer, trusted: TrustedKeys) ->
     digest = sha256(manifest)
     if store.exists(signature_key(digest)):
         try:
-            return verify_signature(store, digest, trusted)
+            author = verify_signature(store, digest, trusted)
+            if author.revoked is None:
+                return author
         except ReleaseRefused:
-            pass  # of a key that counts no longer, or damaged: this one replaces it
+            pass  # damaged, or of a key that counts no longer: this one replaces it
     from model_signing.signing import Config  # heavy, and only whoever releases needs it
 
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +107,8 @@ def copy_signature(source: Store, target: Store, digest: str) -> None:
 def verify_signature(store: Store, digest: str, trusted: TrustedKeys) -> PublicKey:
     """Whose valid signature a release in the store carries; ReleaseRefused when nobody's whose signature counts.
 
-    Says nothing about the bundle's other bytes: `ml.release.bundle.verify` and `fetch` do.
+    Says nothing about the bundle's other bytes: `ml.release.bundle.verify` and `fetch` do. A key that was revoked still
+    says whose it was; whether the release is older than that, only a ledger can say (`ml.release.policy`).
     """
     where = store.url(signature_key(digest))
     try:

@@ -32,7 +32,8 @@ def see_drift(play: Play) -> None:
     """Monitor the year, then the shifted population."""
     why = (
         "2017 differs from 2015 for certain, but too little to matter. So that an alert is seen, too, there is the"
-        " population of young people: that one is made for the tour."
+        " population of young people: that one is made for the tour. PSI, the population stability index, says how far"
+        " a distribution has moved from that of the training data; 0 is not at all."
     )
     with play.record.step("See drift", why) as step:
         border = play.year_ended_at.strftime("%Y-%m-%dT%H:%M:%S.%f")
@@ -63,7 +64,8 @@ def review(play: Play) -> None:
     why = "Scores near the threshold, unusual rows and a random sample wait for an expert; decisions become labels."
     with play.record.step("Expert review", why) as step:
         cases = play.sandbox.ask("review", "list", "--stack", PROD)
-        step.fact(f"{len(cases)} cases wait", holds=len(cases) > 1)
+        limit = load_problem().review.maximum_queue
+        step.fact(f"{len(cases)} cases wait; the queue takes at most {limit}", holds=1 < len(cases) <= limit)
         play.mlops(step, "review", "show", cases[0]["case"], "--stack", PROD)
         play.mlops(step, "review", "decide", cases[0]["case"], "--stack", PROD, "--confirm")
         note = ("--overrule", "--note", "The tour's expert knows better")

@@ -79,7 +79,9 @@ def try_beside_the_champion(play: Play) -> None:
         champion = play.pinned(PROD)
         checked = play.mlops(step, "promote", "--from", TEST, "--to", PROD)
         shadow = re.search(r"^shadow +passed +(of .* demanded);", checked, re.MULTILINE)
-        step.fact(f"beforehand, its shadow: {shadow[1] if shadow else 'nothing to compare'}", holds=shadow is not None)
+        step.fact(
+            f"before that, as a shadow: {shadow[1] if shadow else 'nothing to compare'}", holds=shadow is not None
+        )
         challenger = play.pinned(PROD)
         play.mlops(step, "approve", "--stack", PROD, "--release", challenger, "--as", APPROVER)
         stated = {"release": challenger, "mode": "canary", "weight": 0.25}
@@ -104,7 +106,7 @@ def return_by_itself(play: Play) -> None:
         play.sandbox.configure(DEV, {"mlops:release": _inject(play, "damaged")})
         output = play.up(step, DEV, fails=True)
         step.fact("the damaged one: the update fails and says why", holds="keeps the release it has" in output)
-        step.fact("the release before it has never stopped serving", holds=play.answers(DEV) == before)
+        step.fact("the release before it still serves", holds=play.answers(DEV) == before)
         play.mlops(step, "rollback", "--stack", DEV, "--to", before)
         ignorant = _inject(play, "ignorant")
         play.sandbox.configure(DEV, {"mlops:challenger": {"release": ignorant, "mode": "canary", "weight": 0.5}})

@@ -18,7 +18,7 @@ from ml.errors import InputRefused, ReleaseRefused
 from ml.governance.data_sheet import data_sheet, quality_reports
 from ml.predictions import log_schema, partition
 from ml.problem import Problem
-from ml.release import lifecycle_command
+from ml.release import lifecycle_command, witness
 from ml.release.approve import approve
 from ml.release.audit import audit
 from ml.release.bundle import fetch, key_of, read_manifest, verify
@@ -338,17 +338,50 @@ def test_a_ledger_whose_end_was_cut_off_contradicts_the_others_and_what_serves(
     """The chain itself still holds: who removes newest entries leaves no gap."""
     bring(at, "dev", "test", digest, small_problem)
     deploy(at, "test", tmp_path)
-    assert all(finding.holds for finding in audit(at("dev"), at("test", digest)))
     at("test").store.delete("ledger/00000003.json")
     broken = [finding for finding in audit(at("dev"), at("test", digest)) if not finding.holds]
     assert [(f.stack, f.subject) for f in broken] == [("local-test", "endpoint")]
     assert broken[0].note == f"serves {digest}, but its ledger says nothing"
     at("dev").store.delete("ledger/00000002.json")
+    witness.forget(at("dev").store.uri, "local-dev")
     broken = [finding for finding in audit(at("dev"), at("test")) if not finding.holds]
     assert [(f.stack, f.subject) for f in broken] == [("local-test", "evidence of entry 1")]
     assert "entry 2 of local-dev" in broken[0].note
     assert "cut off" in broken[0].note
-    assert holds(at("test")), "alone, it can't know"
+    assert holds(at("test")), "alone, and looked at for the first time, it can't know"
+
+
+def test_whoever_has_seen_a_ledger_notices_that_its_end_was_cut_off_or_that_it_was_begun_anew(
+    at: Open, digest: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    bring(at, "dev", "test", digest, small_problem)
+    assert holds(at("test"))
+    deploy(at, "test", tmp_path)
+    assert holds(at("test")), "a ledger that went on"
+    store = at("test").store
+    kept = {key: store.read(key) for key in store.list("ledger")}
+
+    def broken() -> list[tuple[str, str]]:
+        return [(f.subject, f.note) for f in audit(at("test")) if not f.holds]
+
+    store.delete("ledger/00000003.json")
+    for _ in range(2):  # it does not get used to it
+        ((subject, note),) = broken()
+        assert subject == "ledger's past"
+        assert note.startswith("entry 3, seen from here on")
+    store.delete("ledger")
+    me = at("test").signer(AUTHOR)
+    for entry in kept.values():  # whoever holds a key that counts writes the same story, in a chain that holds
+        told = json.loads(entry)
+        at("test").ledger.append(told["event"], me, told["release"], told["details"])
+    assert [subject for subject, _ in broken()] == ["ledger's past"]
+    for key, data in kept.items():
+        store.write(key, data)
+    assert holds(at("test"))
+    store.delete("ledger")
+    assert [subject for subject, _ in broken()] == ["ledger's past"], "nothing left at all"
+    witness.forget(store.uri, "local-test")
+    assert holds(at("test"))
 
 
 class Shell:

@@ -7,7 +7,8 @@ import pytest
 
 from ml.errors import InputRefused
 from ml.release import keys
-from ml.release.keys import TrustedKeys, key_name, new_key, personal_folder, shared_folder, signer
+from ml.release.keys import TrustedKeys, new_key, personal_folder, shared_folder, signer
+from ml.release.people import is_same_person, key_name
 from ml.store import Store
 
 
@@ -154,3 +155,27 @@ def test_an_image_without_a_checkout_names_the_folder(tmp_path: Path, monkeypatc
     assert shared_folder() is None
     monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(tmp_path / "trusted"))
     assert shared_folder() == tmp_path / "trusted"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("ada@corp.eu", "Ada@Corp.EU ", True),
+        ("ada@corp.eu", "ada+laptop@corp.eu", True),
+        ("ada@corp.eu", "\uff21da@corp.eu", True),
+        ("ada@corp.eu", "ada", True),
+        ("ada@corp.eu", "ada@other.eu", False),
+        ("ada@corp.eu", "adam@corp.eu", False),
+        ("ada", "bob", False),
+    ],
+)
+def test_one_person_under_two_spellings_is_one(one: str, other: str, same: bool) -> None:
+    assert is_same_person(one, other) is is_same_person(other, one) is same
+
+
+def test_a_committed_key_whose_name_is_another_spelling_is_refused(store: Store, tmp_path: Path) -> None:
+    new_key("ada@corp.eu", tmp_path / "keys")
+    other = new_key("bob", None)
+    (tmp_path / "keys" / "Ada@Corp.EU.pub").write_bytes(other.public.pem)
+    with pytest.raises(InputRefused, match=r"Ada@Corp\.EU\.pub has no name .*Rename it"):
+        TrustedKeys.of(store, tmp_path)

@@ -191,7 +191,7 @@ def test_an_approval_of_another_release_is_not(preview: Preview, prod: Stage, di
         preview(prod, digest)
 
 
-@pytest.mark.parametrize("made_by", [AUTHOR, "Maker@example.org"])
+@pytest.mark.parametrize("made_by", [AUTHOR, "Maker@example.org", "author+laptop@example.org", "author"])
 def test_a_self_approval_is_refused(
     preview: Preview, dev: Stage, tmp_path: Path, candidate: Path, small_problem: Problem, made_by: str
 ) -> None:
