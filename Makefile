@@ -32,10 +32,13 @@ test: .venv/.synced-dev ## The whole test suite: linters, types, rules, tests
 doctor: .venv/.synced ## What a run depends on, and where the engine came from
 	@.venv/bin/mlops doctor
 
+# Whole or not at all: pip leaves what it finds as it is, also half of one. The second way is for a Python without pip.
 $(UV):
 	@echo "==> uv $(UV_VERSION), once" >&2
-	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target $(UV_HOME) uv==$(UV_VERSION) \
-		|| (python3 -m venv --clear $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet uv==$(UV_VERSION)) # no pip of its own
+	@new=$(UV_HOME).$$$$ && trap 'rm -rf $$new' EXIT \
+		&& { python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target $$new uv==$(UV_VERSION) \
+			|| { python3 -m venv --clear $$new && $$new/bin/pip install --quiet uv==$(UV_VERSION); }; } \
+		&& rm -rf $(UV_HOME) && mv $$new $(UV_HOME)
 
 .venv/.synced: pyproject.toml uv.lock | $(UV)
 	@echo "==> installing Python packages into .venv" >&2

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from infra.config import StackConfig
+from infra.config import ConfigInvalid
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
+from ml.errors import MlopsError
 from ml.release.stackfile import stack_file, unpin
 from ml.release.witness import forget
-from pipelines._steps import PROJECT, StepFailed, environment_exists, run, say
+from pipelines._steps import PROJECT, StepFailed, environment_exists, local_stack, run, say, unlock
 
 __all__ = ["destroy"]
 
@@ -26,16 +27,17 @@ def down(stack: str, yes: bool) -> None:
     Example: python -m pipelines.down --stack local-dev --yes
     """
     try:
+        folder = local_stack(stack).local_root(PROJECT)
         environment = engine_environment(install(say))
         is_there = environment_exists(stack, environment)
         if is_there:
+            unlock(stack, environment)
             destroy(stack, environment)
         else:
             say(f"there is no stack {stack}")
-        folder = StackConfig.read(stack, stack_file(stack, PROJECT)).local_root(PROJECT)
         if (yes and is_there) or (folder.exists() and (yes or _agrees(folder))):
             _forget(stack, folder, environment)
-    except (StepFailed, EngineMissing) as error:
+    except (StepFailed, EngineMissing, ConfigInvalid, MlopsError) as error:
         raise click.ClickException(str(error)) from error
 
 

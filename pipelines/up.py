@@ -9,7 +9,8 @@ from threading import Thread
 
 import click
 
-from infra.config import StackConfig
+from infra.clouds.local import _supervisor
+from infra.config import ConfigInvalid, StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from ml.errors import MlopsError
@@ -20,7 +21,7 @@ from ml.runtime import Runtime
 from ml.serving.command import predict
 from ml.store import Store
 from ml.training.command import train
-from pipelines._steps import PROJECT, StepFailed, call, environment_exists, run, say
+from pipelines._steps import PROJECT, StepFailed, call, environment_exists, local_stack, run, say, unlock
 from pipelines.down import destroy
 
 UP = ["pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs"]
@@ -42,42 +43,64 @@ def up(stack: str) -> None:
     """
     started = float(os.environ.get("MLOPS_STARTED_AT") or time.time())
     try:
+        config = local_stack(stack)
         environment = engine_environment(install(say))
-    except EngineMissing as error:
+    except (EngineMissing, ConfigInvalid, MlopsError) as error:
         raise click.ClickException(str(error)) from error
-    is_new = not environment_exists(stack, environment)
+    was_running = _supervisor.is_running(config.local_root(PROJECT))
     try:
-        _bring_up(stack, environment, is_new=is_new)
-        _summarise(stack, started)
+        is_served = _bring_up(config, environment)
+        _summarise(stack, started) if is_served else _say_what_is_next(config)
     except (StepFailed, MlopsError) as error:
         raise click.ClickException(f"{error}\n`make up` can be run again.") from error
-    except KeyboardInterrupt:
-        if is_new and environment_exists(stack, environment):
+    except (KeyboardInterrupt, click.Abort):  # click makes the one into the other inside `mlops train`
+        if not was_running and environment_exists(stack, environment):
             say("interrupted: ending what was started")
-            destroy(stack, environment)
+            _end(config, environment)
         raise
 
 
-def _bring_up(stack: str, environment: Mapping[str, str], *, is_new: bool) -> None:
-    if is_new:
+def _bring_up(config: StackConfig, environment: Mapping[str, str]) -> bool:
+    """Whether a release is served in the end: beyond the first environment it takes a promotion."""
+    stack, file = config.stack, stack_file(config.stack, PROJECT)
+    if environment_exists(stack, environment):
+        unlock(stack, environment)
+    else:
         run(["pulumi", "stack", "init", stack], environment)
-    file = stack_file(stack, PROJECT)
-    if (digest := pinned(file)) and not _is_in_store(stack, digest):
+    releases_here = config.environment.previous is None
+    if (digest := pinned(file)) and releases_here and not _is_in_store(config, digest):
         say(f"the pinned release {digest[:19]}… isn't in this environment's store: a new one is made")
         unpin(file)
-    if pinned(file) is None:
+    must_train = releases_here and pinned(file) is None
+    if must_train:
         # The libraries take seconds to load; the engine waits for servers meanwhile.
         Thread(target=lambda: [importlib.import_module(name) for name in SLOW_IMPORTS], daemon=True).start()
     run([*UP, "--refresh", "--stack", stack], environment)
-    if pinned(file) is None:
+    if must_train:
         call(train, "--stack", stack, "--root", str(PROJECT))
         call(release, "--stack", stack)
         run([*UP, "--stack", stack], environment)
+    return pinned(file) is not None
 
 
-def _is_in_store(stack: str, digest: str) -> bool:
-    store = StackConfig.read(stack, stack_file(stack, PROJECT)).local_root(PROJECT) / "store"
+def _end(config: StackConfig, environment: Mapping[str, str]) -> None:
+    try:
+        destroy(config.stack, environment)
+    except StepFailed:  # PROD is protected: its processes end, and the next `make up` has them back
+        _supervisor.delete(str(config.local_root(PROJECT)), {})
+
+
+def _is_in_store(config: StackConfig, digest: str) -> bool:
+    store = config.local_root(PROJECT) / "store"
     return store.is_dir() and Store(store.as_uri()).exists(f"bundles/{digest.replace(':', '/')}/manifest.json")
+
+
+def _say_what_is_next(config: StackConfig) -> None:
+    before = f"local-{config.environment.previous}"
+    click.echo(
+        f"\n{config.stack} is up, and serves nothing yet: its releases come from {before}.\n"
+        f"Next: `mlops promote --from {before} --to {config.stack}`, then `make up STACK={config.stack}`."
+    )
 
 
 def _summarise(stack: str, started: float) -> None:

@@ -47,9 +47,13 @@ class LanguageHost(service.LanguageRuntimeServicer):
         return messages.AboutResponse(executable=sys.executable, version=sys.version.split()[0])
 
     def Cancel(self, request: Empty, context: Any) -> Empty:
+        self.end()
+        return Empty()
+
+    def end(self) -> None:
+        """End what was started: without its engine it would wait for ever, and this process with it."""
         for child in list(self._children):
             child.terminate()
-        return Empty()
 
     def Run(self, request: messages.RunRequest, context: Any) -> messages.RunResponse:
         options = {
@@ -108,7 +112,8 @@ def main() -> None:
         return
     addresses = [word for word in sys.argv[1:] if not word.startswith("-")]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
-    service.add_LanguageRuntimeServicer_to_server(LanguageHost(addresses[-1] if addresses else ""), server)
+    host = LanguageHost(addresses[-1] if addresses else "")
+    service.add_LanguageRuntimeServicer_to_server(host, server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
     ended = Event()
@@ -116,6 +121,7 @@ def main() -> None:
         signal.signal(ending, lambda *_: ended.set())
     Thread(target=_until_orphaned, args=(ended,), daemon=True).start()
     ended.wait()
+    host.end()
     server.stop(grace=None)
 
 

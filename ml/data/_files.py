@@ -64,6 +64,7 @@ def _parquet(content: bytes, source: str) -> pd.DataFrame:
 
 
 def _csv(content: bytes, source: str) -> pd.DataFrame:
+    _require_utf8(content, source)
     ragged: list[_Ragged] = []
 
     def collect(row: _Ragged) -> Literal["skip"]:
@@ -83,6 +84,17 @@ def _csv(content: bytes, source: str) -> pd.DataFrame:
         )
         raise _refused(source, "ragged-line", len(ragged), says)
     return table.to_pandas()
+
+
+def _require_utf8(content: bytes, source: str) -> None:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        says = f"not UTF-8 text from byte {error.start + 1:,} in line {line:,} on ({len(content):,} bytes)"
+        raise _refused(source, "encoding", len(content), f"{says}; save it as UTF-8") from error
+    if zeros := text.count("\0"):
+        raise _refused(source, "encoding", zeros, f"not text: {zeros:,} zero bytes; save it as UTF-8")
 
 
 def _refused(source: str, rule: str, count: int, says: str) -> DataRefused:

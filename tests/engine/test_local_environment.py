@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from pipelines._sandbox import Sandbox
+from pipelines._steps import unlock
 
 STACK = "local-dev"
 
@@ -86,6 +88,27 @@ def test_a_taken_port_is_an_error_before_anything_is_created(project: Sandbox) -
     assert "another program already listens there" in output
     assert "mlops:local.ports.monitor" in output
     assert not project.root(stack).exists()
+
+
+def test_a_killed_engine_leaves_no_program_and_no_lock(project: Sandbox) -> None:
+    stack = "local-test"
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", stack]
+    engine = subprocess.Popen(
+        command, cwd=project.folder, env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    started = psutil.Process(engine.pid)
+    assert eventually(lambda: any("language-python-exec" in " ".join(each.cmdline()) for each in of(started)))
+    children = of(started)
+    kill(engine.pid)
+    psutil.wait_procs(children, timeout=20)
+    assert [child for child in children if child.is_running()] == []
+    assert "currently locked" in project.pulumi("refresh", "--yes", "--stack", stack, fails=True)
+    unlock(stack, project.environment)
+    project.pulumi("refresh", "--yes", "--stack", stack)
+
+
+def of(process: psutil.Process) -> list[psutil.Process]:
+    return process.children(recursive=True)
 
 
 def test_wrong_configuration_is_a_sentence_and_no_traceback(project: Sandbox) -> None:

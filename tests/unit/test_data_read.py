@@ -100,7 +100,22 @@ BAD: dict[str, tuple[Callable[[], bytes], str, list[str]]] = {
     "a header alone": (lambda: text(PEOPLE.head(0)), "it.csv", ["the data as a whole", "0 rows"]),
     "truncated parquet": (lambda: parquet(PEOPLE)[:5000], "it.parquet", ["cut short", "5,000 bytes"]),
     "no parquet at all": (lambda: b"%PDF-1.7 hello", "it.parquet", ["not readable as parquet", "14 bytes"]),
-    "bytes as text": (lambda: b"\xff\xfe\x00" * 9, "it.csv", ["it.csv"]),
+    "bytes as text": (
+        lambda: b"\xff\xfe\x00" * 9,
+        "it.csv",
+        ["the file as a whole", "not UTF-8", "byte 1", "27 bytes"],
+    ),
+    "parquet by the name of CSV": (lambda: parquet(PEOPLE), "it.csv", ["the file as a whole", "not UTF-8"]),
+    "another encoding": (
+        lambda: text(PEOPLE.assign(MAR="caf\xe9")).decode().encode("latin-1"),
+        "it.csv",
+        ["not UTF-8", "in line 2", "save it as UTF-8"],
+    ),
+    "UTF-16 without its mark": (
+        lambda: text(PEOPLE).decode().encode("utf-16-le"),
+        "it.csv",
+        ["not text", "zero bytes", "save it as UTF-8"],
+    ),
     "ragged lines": (
         lambda: text(PEOPLE) + b"1,2,3\n4\n",
         "it.csv",

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from ml.errors import InputRefused
-from ml.problem import DEFAULT_FILE, load_problem, read_problem
+from ml.problem import load_problem, read_problem
+from ml.problem.definition import DEFAULT_FILE
 
 
 def changed(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:

@@ -2,16 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ml.problem.frozen import Frozen
 
 __all__ = ["DriftLimits", "FairnessLimits", "Monitoring", "PerformanceLimits", "QualityLimits", "ServiceLimits"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class DriftLimits(_Frozen):
+class DriftLimits(Frozen):
     """From which distance on drift matters, by statistic, and which share of the alerts may be chance.
 
     With fewer than `minimum_rows` a distance is shown and not judged.
@@ -25,7 +23,7 @@ class DriftLimits(_Frozen):
     minimum_rows: int = Field(ge=1)
 
 
-class PerformanceLimits(_Frozen):
+class PerformanceLimits(Frozen):
     """How much worse than on the release's test set each metric may become, in the metric's own unit.
 
     Fewer than `minimum_rows` labelled rows are shown, and what is judged is the estimate from the scores.
@@ -35,7 +33,7 @@ class PerformanceLimits(_Frozen):
     minimum_rows: int = Field(ge=30)
 
 
-class QualityLimits(_Frozen):
+class QualityLimits(Frozen):
     """The largest shares of a column's rows that may be missing beyond the reference's, or not what the problem allows.
 
     `maximum_volume_drop` is the share of the rows of the window before that may be gone.
@@ -46,13 +44,13 @@ class QualityLimits(_Frozen):
     maximum_volume_drop: float = Field(gt=0, le=1)
 
 
-class FairnessLimits(_Frozen):
+class FairnessLimits(Frozen):
     """Smaller groups are shown, not judged; the limits themselves are those under `protected`."""
 
     minimum_group_rows: int = Field(ge=1)
 
 
-class ServiceLimits(_Frozen):
+class ServiceLimits(Frozen):
     """Shares of the endpoint's answers that may be errors (5xx) or refusals (4xx), and its slowest usual answer."""
 
     maximum_error_share: float = Field(ge=0, le=1)
@@ -61,7 +59,7 @@ class ServiceLimits(_Frozen):
     maximum_ms: float = Field(gt=0)
 
 
-class Monitoring(_Frozen):
+class Monitoring(Frozen):
     """What is looked at, and when it alerts. `confidence` is that of every interval.
 
     Drift, quality and volume are those of the last `window_hours`; performance and fairness those of the predictions

@@ -1,0 +1,92 @@
+"""The data: the columns and what they may hold, the files, and what each is for."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ml.problem.frozen import Frozen
+
+__all__ = ["Categorical", "Condition", "Datasets", "Feature", "Numeric", "Split", "Target"]
+
+
+class Condition(Frozen):
+    """One test of one column; every bound that is given must hold."""
+
+    column: str
+    at_least: int | None = None
+    at_most: int | None = None
+    is_in: tuple[int, ...] | None = None
+
+
+class Target(Frozen):
+    """The label, which of its codes counts as positive, and when it becomes known."""
+
+    column: str
+    positive: int
+    codes: dict[int, str]
+    event: str
+
+
+class Numeric(Frozen):
+    """An ordered integer feature between `minimum` and `maximum`, both included."""
+
+    kind: Literal["numeric"]
+    name: str
+    title: str
+    minimum: int
+    maximum: int
+    nullable: bool = False
+    sensitive: bool = False
+
+
+class Categorical(Frozen):
+    """A feature that takes one of the listed integer codes."""
+
+    kind: Literal["categorical"]
+    name: str
+    title: str
+    codes: dict[int, str]
+    nullable: bool = False
+    sensitive: bool = False
+
+
+Feature = Annotated[Numeric | Categorical, Field(discriminator="kind")]
+
+
+class DatasetFile(Frozen):
+    """A file below the datasets' root and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class DataSheet(Frozen):
+    """What a data sheet says that no file shows: headings of Gebru et al., "Datasheets for Datasets" (2021)."""
+
+    motivation: str
+    composition: str
+    collection: str
+    preprocessing: str
+    uses: str
+    distribution: str
+    maintenance: str
+
+
+class Datasets(Frozen):
+    """The data files by name, with their source and licence."""
+
+    root: str
+    license: str
+    source: str
+    sheet: DataSheet
+    files: dict[str, DatasetFile]
+
+
+class Split(Frozen):
+    """Which dataset trains, tests and plays live traffic; the fraction of the training set held out for choices."""
+
+    train: str
+    validation_fraction: float = Field(gt=0, lt=0.5)
+    test: str
+    live: str
+    seed: int
