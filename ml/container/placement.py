@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ml.container.sagemaker import folders
 from ml.errors import InputRefused
@@ -19,6 +19,7 @@ __all__ = ["Placement", "place", "port"]
 # The platform's own variable for the port: SageMaker, Vertex AI, and Cloud Run or KServe.
 PORT_VARIABLES: Final = ("SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT", "PORT")
 DEFAULT_PORT: Final = 8080
+OWN_LOG_MB: Final = 64  # in the container's memory or on its small disk; some two million predictions
 # The variable that says where the platform put the model: Vertex AI, Azure Machine Learning. Ours goes first.
 ARTIFACT_VARIABLES: Final = ("MLOPS_BUNDLE", "AIP_STORAGE_URI", "AZUREML_MODEL_DIR")
 KSERVE_FOLDER: Final = Path("/mnt/models")
@@ -28,15 +29,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Placement:
-    """What `mlops serve` is started with; bundles are read from `bundles`, predictions are logged to `store`."""
+    """What `mlops serve` is started with; bundles are read from `bundles`, predictions are logged to `store`.
+
+    Where that is a folder of the container, which nobody empties, it keeps `maximum_log_mb` of them.
+    """
 
     deployment: Path
     store: str
     bundles: str
+    maximum_log_mb: int | None = None
 
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """The options of `mlops serve`, by parameter."""
-        return {"deployment": str(self.deployment), "store_uri": self.store, "bundles_uri": self.bundles}
+        options = {"deployment": str(self.deployment), "store_uri": self.store, "bundles_uri": self.bundles}
+        return options | ({} if self.maximum_log_mb is None else {"maximum_log_mb": self.maximum_log_mb})
 
 
 def port(environment: Mapping[str, str]) -> int:
@@ -65,10 +71,14 @@ def place(environment: Mapping[str, str]) -> Placement:
         own = Store((state / "store").as_uri())
         release = adopt(artifact, own, release)
         log.info("The release %s at %s is verified", release, artifact.uri)
-        if shared is None:
-            log.warning("Predictions are logged in this container only, and end with it. Set MLOPS_STORE_URI.")
         _state(deployment, release)
-        return Placement(deployment, shared or own.uri, own.uri)
+        if shared is not None:
+            return Placement(deployment, shared, own.uri)
+        log.warning(
+            "Predictions are logged in this container only, the newest %d MB, and end with it. Set MLOPS_STORE_URI.",
+            OWN_LOG_MB,
+        )
+        return Placement(deployment, own.uri, own.uri, OWN_LOG_MB)
     if release is None:
         raise InputRefused(
             "This container has no release to serve. Hand one over as the platform does it "

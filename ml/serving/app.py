@@ -79,6 +79,7 @@ class Settings:
     scoring_threads: int = 4
     flush_interval_s: float = 1.0
     rotate_interval_s: float = 60.0
+    maximum_log_mb: int | None = None
     problem: Problem = field(default_factory=load_problem)
     request_log: bool = False
     access: AccessSettings = field(default_factory=AccessSettings)
@@ -105,7 +106,10 @@ class ModelServer:
             peers,
         )
         spool = LogSettings(
-            settings.deployment.with_name("spool"), settings.flush_interval_s, settings.rotate_interval_s
+            settings.deployment.with_name("spool"),
+            settings.flush_interval_s,
+            settings.rotate_interval_s,
+            keep_bytes=settings.maximum_log_mb and settings.maximum_log_mb * 1_000_000,
         )
         self._log = PredictionLog(store, problem, spool, self._metrics)
         self._token = admin_token(settings.deployment)

@@ -13,6 +13,7 @@ from ml.errors import InputRefused, MlopsError
 from ml.serving.access.keys import own_headers
 from ml.serving.access.options import access_options, access_settings
 from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
+from ml.store import Store
 
 if TYPE_CHECKING:
     from ml.serving.app import Settings
@@ -75,6 +76,11 @@ SHOWN_REASONS: Final = 5
     type=click.FloatRange(0.1, 86_400),
     help="How often they are brought to the store.",
 )
+@click.option(
+    "--maximum-log-mb",
+    type=click.IntRange(1),
+    help="Megabytes of logged predictions that a folder keeps, the newest  [default: all; see `mlops retention`].",
+)
 def serve(host: str, port: int, workers: str, log_format: str, **options: Any) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
     gc.disable()  # nothing of what is imported here is garbage: looking for some is a tenth of the start
@@ -105,10 +111,18 @@ def settings_of(options: Mapping[str, Any]) -> "Settings":
         cache=(cache or deployment.parent / "releases").absolute(),
         flush_interval_s=options["flush_interval_s"],
         rotate_interval_s=options["rotate_interval_s"],
+        maximum_log_mb=_maximum_log_mb(options),
         **request_limits(options),
         access=access_settings(options),
         request_log=options["request_log"],
     )
+
+
+def _maximum_log_mb(options: Mapping[str, Any]) -> int | None:
+    limit = options["maximum_log_mb"]
+    if limit is not None and not Store(options["store_uri"]).is_folder:
+        raise InputRefused("--maximum-log-mb is for a folder; `mlops retention` empties a shared store.")
+    return limit
 
 
 @click.command(epilog="Example: mlops predict --stack local-dev rows.json")

@@ -51,6 +51,7 @@ class LogSettings:
     store_rows: int = 1_000_000  # in full spools are brought to the store at once, however early
     queue_rows: int = 200_000
     flush_rows: int = 2_000  # wait to be written at once, however early
+    keep_bytes: int | None = None  # in a store that nobody empties: the oldest go
 
 
 class Logged(msgspec.Struct, frozen=True, gc=False):
@@ -123,7 +124,7 @@ class PredictionLog:
         """Bring what is queued to the store now, where nothing was started: for a process that may be frozen."""
         self._flush()
         self._rotate()
-        store_here(self._store, self._settings.spool, self._tell)
+        store_here(self._store, self._settings.spool, self._tell, self._settings.keep_bytes)
 
     def close(self) -> None:
         """Write what is queued and bring it to the store; what the store doesn't take waits in the spool."""
@@ -213,7 +214,9 @@ class PredictionLog:
         self._rotated_rows = 0
         if segments(self._settings.spool):
             try:
-                self._storing = storing(self._store, self._settings.spool, is_urgent=is_urgent)
+                self._storing = storing(
+                    self._store, self._settings.spool, self._settings.keep_bytes, is_urgent=is_urgent
+                )
                 if self._closing.is_set() and not is_urgent:
                     self._storing.terminate()  # as `close` would have done
                 code = follow(self._storing, self._tell)
@@ -227,6 +230,9 @@ class PredictionLog:
             log.error("The prediction log's spool %s is not in the store yet: %s", done.file, done.error)
         elif done.rows:
             self._metrics.observe_logged("stored", done.rows)
+        elif done.discarded:
+            log.warning("%d of the oldest predictions were discarded: the log has reached its limit", done.discarded)
+            self._metrics.observe_logged("discarded", done.discarded)
 
     def _frames(self, portion: list[Logged]) -> list[Frame]:
         groups: dict[tuple[object, ...], list[Logged]] = {}

@@ -1,4 +1,4 @@
-"""Bring closed segments of the prediction log to the store as parquet: `python -m ml.serving.log_store STORE SPOOL`.
+"""Bring closed segments of the log to the store, as parquet: `python -m ml.serving.log_store STORE SPOOL KEEP`.
 
 A server has this done by a process that ends after it, so that it needs neither pyarrow nor time for it. Each segment
 is turned into parquet as a whole, under its own name, and removed when that is in the store: being killed between the
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -34,19 +34,21 @@ log = logging.getLogger(__name__)
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What became of a segment: rows in the store, or why they are not."""
+    """What became of a segment: rows in the store, or why they are not; or how many older rows had to go for them."""
 
     file: str
     rows: int = 0
     error: str | None = None
+    discarded: int = 0
 
 
-def storing(store: Store, spool: Path, *, is_urgent: bool) -> "subprocess.Popen[bytes]":
+def storing(store: Store, spool: Path, keep_bytes: int | None = None, *, is_urgent: bool) -> "subprocess.Popen[bytes]":
     """Begin to store every closed segment in a process of its own, which gives way to others unless it `is_urgent`.
 
     It can be ended at any time.
     """
-    command = [sys.executable, "-m", __name__, store.uri, str(spool), *(["urgent"] if is_urgent else [])]
+    keep = str(keep_bytes) if keep_bytes is not None else "all"
+    command = [sys.executable, "-m", __name__, store.uri, str(spool), keep, *(["urgent"] if is_urgent else [])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
@@ -58,13 +60,35 @@ def follow(process: "subprocess.Popen[bytes]", tell: Callable[[Done], None]) -> 
     return process.returncode
 
 
-def store_here(store: Store, spool: Path, tell: Callable[[Done], None]) -> None:
-    """Store every closed segment in this process."""
+def store_here(store: Store, spool: Path, tell: Callable[[Done], None], keep_bytes: int | None = None) -> None:
+    """Store every closed segment in this process; the store's oldest predictions go where it keeps `keep_bytes`."""
     for file in segments(spool):
         try:
             tell(Done(str(file), store_segment(store, file)))
         except Exception as error:  # the store is away, or one spool is spoilt: the others and later ones go on
             tell(Done(str(file), error=f"{type(error).__name__}: {error}"))
+    if keep_bytes is not None:
+        for file, rows in _discard_oldest(store, keep_bytes):
+            tell(Done(str(file), discarded=rows))
+
+
+def _discard_oldest(store: Store, keep_bytes: int) -> Iterator[tuple[Path, int]]:
+    """Remove the oldest predictions of a folder until the rest is no larger; each file that went, with its rows."""
+    import pyarrow.parquet as pq
+
+    from ml.predictions import PREFIX
+
+    files = sorted(Path(store.path(PREFIX)).rglob("*.parquet"), key=lambda file: file.name)  # begins with its time
+    sizes = {file: file.stat().st_size for file in files}
+    excess = sum(sizes.values()) - keep_bytes
+    for file in files:
+        if excess <= 0:
+            return
+        excess -= sizes[file]
+        with suppress(FileNotFoundError):  # another worker discards too
+            rows = pq.read_metadata(file).num_rows
+            file.unlink()
+            yield file, rows
 
 
 def store_segment(store: Store, file: Path) -> int:
@@ -162,6 +186,7 @@ def _tell(done: Done) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the server, which ends when this has ended
-    if "urgent" not in sys.argv[3:]:
+    uri, folder, kept, *urgent = sys.argv[1:]
+    if not urgent:
         os.nice(LOWEST)
-    store_here(Store(sys.argv[1]), Path(sys.argv[2]), _tell)
+    store_here(Store(uri), Path(folder), _tell, None if kept == "all" else int(kept))

@@ -84,7 +84,7 @@ class ServerMetrics:
         self._scores = self._histogram("mlops_score", "Scores by release.", "release", SCORE_BUCKETS)
         self._logged = self._counter(
             "mlops_prediction_log_rows",
-            "Rows of the prediction log, by what became of them: spooled, stored, or dropped.",
+            "Rows of the prediction log, by what became of them: spooled, stored, dropped, or discarded later.",
             "result",
         )
         self._challenged = self._counter(
@@ -154,7 +154,7 @@ class ServerMetrics:
         """A challenger was taken out of use."""
         self._returns.labels(cause).inc()
 
-    def observe_logged(self, result: Literal["spooled", "stored", "dropped"], rows: int) -> None:
+    def observe_logged(self, result: Literal["spooled", "stored", "dropped", "discarded"], rows: int) -> None:
         """Rows of the prediction log got so far, or were lost."""
         self._logged.labels(result).inc(rows)
 

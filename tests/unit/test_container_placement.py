@@ -89,9 +89,11 @@ def test_predictions_are_logged_to_the_store_where_one_is_named(
 ) -> None:
     alone = placed(state, AIP_STORAGE_URI=str(artifact))
     assert alone.store == alone.bundles
-    assert "logged in this container only" in caplog.text
+    assert "logged in this container only, the newest 64 MB" in caplog.text
+    assert alone.options()["maximum_log_mb"] == 64
     shared = placed(state, AIP_STORAGE_URI=str(artifact), MLOPS_STORE_URI=tmp_path.as_uri())
     assert (shared.store, shared.bundles) == (tmp_path.as_uri(), alone.bundles)
+    assert "maximum_log_mb" not in shared.options()
 
 
 def test_without_a_platform_it_is_a_digest_in_a_store(state: Path, store: Store, published: str) -> None:

@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.errors import InputRefused
 from ml.predictions import PREFIX, log_schema, partition, read_log
 from ml.problem import Problem, load_problem
 from ml.serving import log_store
+from ml.serving.command import serve, settings_of
 from ml.serving.log import Logged, LogSettings, PredictionLog, prediction_ids
 from ml.serving.log_store import read_segment, store_segment
 from ml.serving.metrics import ServerMetrics
@@ -106,6 +108,42 @@ def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path, store: St
     log.close()
     assert stored(store).num_rows == 8
     assert b'mlops_prediction_log_rows_total{result="stored"} 8.0' in metrics.text()
+
+
+def test_a_folder_that_nobody_empties_keeps_the_newest(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = ServerMetrics()
+
+    def log_one(name: str, **limit: Any) -> None:
+        log = PredictionLog(store, PROBLEM, LogSettings(tmp_path / "spool", **limit), metrics)
+        log.start()
+        log.put(logged(name, 500))
+        log.close()
+
+    def left() -> list[str]:
+        return sorted({name.partition("-")[0] for name in stored(store)["prediction_id"].to_pylist()})
+
+    log_one("a")
+    a_file = sum(file.stat().st_size for file in Path(store.path(PREFIX)).rglob("*.parquet"))
+    log_one("b", keep_bytes=a_file * 5 // 2)
+    assert left() == ["a", "b"], "it has room for two"
+    for name in "cd":
+        log_one(name, keep_bytes=a_file * 5 // 2)
+    assert left() == ["c", "d"]
+    assert b'mlops_prediction_log_rows_total{result="discarded"} 1000.0' in metrics.text()
+    assert "500 of the oldest predictions were discarded" in caplog.text
+
+
+def test_only_a_folder_has_a_limit(tmp_path: Path) -> None:
+    arguments = ["--deployment", str(tmp_path / "d.json"), "--maximum-log-mb", "5", "--store"]
+    with serve.make_context("serve", [*arguments, tmp_path.as_uri()]) as context:
+        assert settings_of(context.params).maximum_log_mb == 5
+    with (
+        serve.make_context("serve", [*arguments, "memory://shared"]) as context,
+        pytest.raises(InputRefused, match="mlops retention"),
+    ):
+        settings_of(context.params)
 
 
 def test_a_store_that_is_away_delays_and_loses_nothing(tmp_path: Path, store: Store) -> None:
@@ -288,7 +326,7 @@ def test_an_end_does_not_wait_for_who_gives_way(tmp_path: Path, store: Store, mo
     asked: list[bool] = []
     starved = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.PIPE)
 
-    def storing(store: Store, spool: Path, *, is_urgent: bool) -> subprocess.Popen[bytes]:
+    def storing(store: Store, spool: Path, _: int | None, *, is_urgent: bool) -> subprocess.Popen[bytes]:
         asked.append(is_urgent)
         return log_store.storing(store, spool, is_urgent=True) if is_urgent else starved
 
