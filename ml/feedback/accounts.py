@@ -52,6 +52,12 @@ class Accounts:
         account = _Account(name=name, password_hash=self._hasher.hash(password), created_at=at)
         self._store.write(_key(name), account.model_dump_json().encode())
 
+    def remove(self, name: str) -> None:
+        """Take an account away, which signs its holder out everywhere; InputRefused when there is none."""
+        if self.stamp(name) is None:
+            raise InputRefused(f"There is no account {name}.")
+        self._store.delete(_key(name))
+
     def check(self, name: str, password: str) -> bool:
         """Whether that is the password of that account; takes the same time for a name that nobody has."""
         account = self._find(name)

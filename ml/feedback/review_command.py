@@ -104,11 +104,16 @@ def decide(
 @click.argument("name")
 @_stack
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
-def account(name: str, stack: str | None, password_stdin: bool) -> None:
+@click.option("--remove", is_flag=True, help="Take the account away; its sessions end.")
+def account(name: str, stack: str | None, password_stdin: bool, remove: bool) -> None:
     """Let NAME sign in to the review page, or give NAME another password."""
     from ml.feedback.accounts import Accounts
 
     accounts = Accounts(_store(stack))
+    if remove:
+        accounts.remove(name)
+        click.echo(f"{name} can no longer sign in.")
+        return
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:

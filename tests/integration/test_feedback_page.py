@@ -1,9 +1,11 @@
 """The review page over real HTTP: who gets in, what a forged or hostile request gets, and labels by API."""
 
+import asyncio
 import base64
 import http.client
 import json
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from ml.feedback.accounts import Accounts
 from ml.feedback.labels import read_labels
 from ml.feedback.queue import ReviewQueue
+from ml.feedback.web.page import _Pages
 from ml.problem import Problem, load_problem
 from ml.store import Store
 from tests.live import log_rows, review_page, write_log
@@ -124,6 +127,24 @@ def test_wrong_passwords_and_unknown_names_get_the_same_answer_and_then_wait(cli
     assert client.sign_in("eve").status == 303
 
 
+def test_guesses_that_come_at_once_wait_too(tmp_path: Path, problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a burst would be as many guesses as there are requests under way."""
+    pages = _Pages(Store(tmp_path.as_uri()), problem)
+    tried: list[str] = []
+
+    def slow(_: Accounts, name: str, password: str) -> bool:
+        tried.append(password)
+        return threading.Event().wait(0.01)  # that is: no
+
+    monkeypatch.setattr(Accounts, "check", slow)
+
+    async def burst() -> list[str | None]:
+        return await asyncio.gather(*[pages._checked("eve", f"guess {number}") for number in range(40)])
+
+    assert asyncio.run(burst()) == [None] * 40
+    assert 5 <= len(tried) <= 6, "two are checked at a time"
+
+
 def test_a_form_from_another_site_decides_nothing(client: Client, queue: ReviewQueue) -> None:
     client.sign_in()
     case = queue.cases()[0]
@@ -182,6 +203,16 @@ def test_signing_out_needs_the_form_and_ends_the_session(client: Client) -> None
     assert client.ask("GET", "/").status == 200
     client.send("/sign-out", client.token("/"))
     assert client.ask("GET", "/").headers["Location"] == "/sign-in"
+
+
+def test_a_copy_of_a_cookie_ends_with_its_session(client: Client) -> None:
+    client.sign_in()
+    kept = client.cookie
+    client.send("/sign-out", client.token("/"))
+    client.cookie = kept
+    assert client.ask("GET", "/").headers["Location"] == "/sign-in"
+    assert client.sign_in().status == 303, "whoever signs in again is let in"
+    assert client.ask("GET", "/").status == 200
 
 
 def test_another_password_ends_every_session(place: tuple[str, Store]) -> None:

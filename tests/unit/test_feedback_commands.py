@@ -70,6 +70,10 @@ def test_an_account_is_made_from_standard_input(store: Store) -> None:
     )
     assert Accounts(store).check("ada", "a long password")
     assert not Accounts(store).check("ada", "a long passwore")
+    assert "no longer" in run(review, store, "account", "ada", "--remove").output
+    assert not Accounts(store).check("ada", "a long password")
+    with pytest.raises(InputRefused, match="no account ada"):
+        run(review, store, "account", "ada", "--remove")
     for name, password in (("ada", "short"), ("../ada", "a long password"), ("Ada", "a long password")):
         with pytest.raises(InputRefused):
             run(review, store, "account", name, "--password-stdin", stdin=f"{password}\n")

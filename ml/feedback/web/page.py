@@ -32,6 +32,7 @@ from ml.feedback.queue import Case, CaseTaken, ReviewQueue
 from ml.feedback.web.session import (
     MAXIMUM_AGE_S,
     Brake,
+    Ended,
     SignedOut,
     csrf_token,
     current_user,
@@ -114,7 +115,8 @@ class _SafeHeaders:
 class _Pages:
     def __init__(self, store: Store, problem: Problem) -> None:
         self._store, self._problem = store, problem
-        self._queue, self._accounts, self._brake = ReviewQueue(store, problem), Accounts(store), Brake()
+        self._queue, self._accounts = ReviewQueue(store, problem), Accounts(store)
+        self._brake, self._ended = Brake(), Ended()
         self._checking = asyncio.Semaphore(2)  # Argon2 takes 64 MB a time: a flood of passwords must not take it all
         environment = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -136,16 +138,16 @@ class _Pages:
             await asyncio.sleep(REFRESH_S)
 
     async def waiting(self, request: Request) -> Response:
-        user = await current_user(request, self._accounts)
+        user = await self._user(request)
         cases = await run_in_threadpool(self._queue.cases)
         return self._page(request, "waiting.html", user=user, views=[self._summary(case) for case in cases])
 
     async def show(self, request: Request) -> Response:
-        user = await current_user(request, self._accounts)
+        user = await self._user(request)
         return await self._case_page(request, user)
 
     async def decide(self, request: Request) -> Response:
-        user = await current_user(request, self._accounts)
+        user = await self._user(request)
         fields = await form(request)
         verdict, note, case = fields.get("verdict"), fields.get("note", ""), request.path_params["case"]
         if verdict not in ("confirm", "overrule"):
@@ -182,7 +184,7 @@ class _Pages:
 
     async def sign_out(self, request: Request) -> Response:
         await form(request)
-        request.session.clear()
+        self._ended.end(request)
         return RedirectResponse("/sign-in", 303)
 
     async def labels(self, request: Request) -> Response:
@@ -221,15 +223,21 @@ class _Pages:
     async def broken(self, request: Request, error: Exception) -> Response:
         return Response("The page failed; its log says why. Nothing was decided.", 500, media_type="text/plain")
 
+    async def _user(self, request: Request) -> str:
+        if self._ended.holds(request):
+            request.session.clear()
+            raise SignedOut
+        return await current_user(request, self._accounts)
+
     async def _checked(self, name: str, password: str) -> str | None:
         """The stamp of an account whose password that is."""
-        if self._brake.holds(name):
-            return None
         async with self._checking:
+            if self._brake.holds(name):  # asked when it is this one's turn: guesses may come all at once
+                return None
             matches = await run_in_threadpool(self._accounts.check, name, password)
-        if not matches:
-            self._brake.failed(name)
-            return None
+            if not matches:
+                self._brake.failed(name)
+                return None
         self._brake.succeeded(name)
         return await run_in_threadpool(self._accounts.stamp, name)
 
@@ -260,7 +268,7 @@ class _Pages:
 
     async def _message(self, request: Request, status: int, title: str, text: str) -> Response:
         try:
-            user = await current_user(request, self._accounts)
+            user = await self._user(request)
         except SignedOut:
             user = None
         return self._page(request, "message.html", status, user=user, heading=title, text=text)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from ml.feedback.accounts import Accounts
 
-__all__ = ["MAXIMUM_AGE_S", "Brake", "SignedOut", "csrf_token", "current_user", "form", "read_body", "sign_in"]
+__all__ = ["MAXIMUM_AGE_S", "Brake", "Ended", "SignedOut", "csrf_token", "current_user", "form", "read_body", "sign_in"]
 
 MAXIMUM_AGE_S: Final = 12 * 3600
 FORM_BYTES: Final = 64 * 1024
@@ -48,6 +48,24 @@ class Brake:
     def succeeded(self, name: str) -> None:
         """Forget the wrong ones."""
         self._failed.pop(name, None)
+
+
+class Ended:
+    """Sessions that were signed out of, so that a copy of their cookie is none; a restart of the page forgets them."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def end(self, request: Request) -> None:
+        """End the session of a request."""
+        now = time.monotonic()
+        self._until = {token: until for token, until in self._until.items() if until > now}
+        self._until[csrf_token(request)] = now + MAXIMUM_AGE_S
+        request.session.clear()
+
+    def holds(self, request: Request) -> bool:
+        """Whether it was ended."""
+        return request.session.get("csrf") in self._until
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
