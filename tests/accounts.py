@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from xml.sax.saxutils import unescape
 
 import boto3
 import pytest
@@ -57,10 +58,10 @@ class Guard:
         held = s3_backends[owner[1]]["aws"].get_bucket(bucket) if owner else None
         if held is None:
             return
-        action, resource = _asked(response, bucket, key)
+        action, resources = _asked(response, bucket, key)
         context = CONTEXT | {"s3:prefix": response.querystring.get("prefix", [""])[0]}
         policy = json.loads(held.policy) if held.policy else {"Statement": []}
-        needed = [(action, resource, policy, held.account_id, False)]
+        needed = [(action, resource, policy, held.account_id, False) for resource in resources]
         if key is not None and (arn := _key_of(held)):
             used = "kms:Decrypt" if action == "s3:GetObject" else "kms:GenerateDataKey"
             _, _, _, region, account, name = arn.split(":")
@@ -74,12 +75,16 @@ class Guard:
             self.allowed.add((session.role, each))
 
 
-def _asked(response: Any, bucket: str, key: str | None) -> tuple[str, str]:
+def _asked(response: Any, bucket: str, key: str | None) -> tuple[str, list[str]]:
+    """The action, and the things that it is done to: a request that deletes many is judged for each."""
     arn = f"arn:aws:s3:::{bucket}"
+    if key is None and response.method == "POST":
+        named = re.findall(rb"<Key>(.*?)</Key>", response.body)
+        return "s3:DeleteObject", [f"{arn}/{unescape(each.decode())}" for each in named]
     if key is None:
-        return {"GET": "s3:ListBucket", "HEAD": "s3:ListBucket", "POST": "s3:DeleteObject"}[response.method], arn
+        return "s3:ListBucket", [arn]
     verb = "Get" if response.method in READS else "Put" if response.method in WRITES else "Delete"
-    return f"s3:{verb}Object", f"{arn}/{key}"
+    return f"s3:{verb}Object", [f"{arn}/{key}"]
 
 
 def _key_of(bucket: Any) -> str | None:

@@ -16,12 +16,15 @@ import click
 from ml.container.databricks_store import store_credentials
 from ml.errors import InputRefused
 from ml.problem import load_problem
+from ml.release.keys import TRUSTED_VARIABLE
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.databricks import RESULT, Result
 from ml.training.datasets import key_of_dataset
 
 __all__ = ["main"]
+
+KEYS: Final = Path(__file__).parents[1] / "keys"  # infra/clouds/databricks/wheel.py puts them there
 
 
 class Given(NamedTuple):
@@ -48,6 +51,7 @@ def run(
 ) -> None:
     """Run one task of a job; what goes wrong is raised, for a job of Databricks takes any exit for a failure."""
     os.environ["MLOPS_RUNTIME"] = runtime
+    os.environ.setdefault(TRUSTED_VARIABLE, str(KEYS))
     with store_credentials(credential, region):
         TASKS[task](Given(reason, data, output))
 

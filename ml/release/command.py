@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ __all__ = ["release"]
 def release(stack: str, run_id: str | None, pins: bool, as_json: bool) -> None:
     """Gate the best candidate, bundle it, and pin its digest in the stack file.
 
-    Exit code 3, with nothing written, when a gate fails. The same run gives the same release, however often.
+    Exit code 3, with nothing written, when a gate fails. The same run gives the same release, however often. Where the
+    platform serves from a registry of models of its own, the release is there before it is pinned.
     """
     file = stack_file(stack) if pins else None  # a wrong stack is said before the work, not after it
     runtime = Runtime.load(stack)
@@ -38,9 +40,20 @@ def release(stack: str, run_id: str | None, pins: bool, as_json: bool) -> None:
     from ml.release.release import release as run_release  # seconds of imports: not before the stack is known
 
     result = run_release(load_problem(), runtime, run_id, progress)
-    if file is not None and pinned(file) != result.digest:
-        pin(file, result.digest)
+    if file is not None:
+        _hand_over(runtime, file, result.digest, progress)
+        if pinned(file) != result.digest:
+            pin(file, result.digest)
     click.echo(json.dumps(_as_json(result, file), indent=2) if as_json else _as_text(result, stack, file))
+
+
+def _hand_over(runtime: Runtime, file: Path, digest: str, progress: Callable[[str], None]) -> None:
+    if runtime.model_registry is None:
+        return
+    from ml.release.hand_over import hand_over
+    from ml.release.stage import Stage
+
+    hand_over(Stage.of(runtime, file), runtime.model_registry, digest, progress)
 
 
 def _as_text(result: "ReleaseResult", stack: str, file: Path | None) -> str:

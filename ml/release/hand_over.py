@@ -5,10 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import mlflow
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from ml.errors import MlopsError
 from ml.release.bundle import fetch
@@ -16,7 +16,7 @@ from ml.release.signing import verify_signature
 from ml.release.stage import Stage
 from ml.training.evaluation import MODEL_FOLDER
 
-__all__ = ["UNITY_CATALOG", "hand_over"]
+__all__ = ["READY", "UNITY_CATALOG", "hand_over"]
 
 UNITY_CATALOG: Final = "databricks-uc"  # as MLflow's clients call the registry
 WORKSPACE: Final = "databricks"  # and the tracking server beside it; without one MLflow makes a database right here
@@ -54,15 +54,25 @@ def hand_over(
         bundle = Path(temporary) / "bundle"
         fetch(stage.store, digest, bundle)
         say(f"Registering {name}")
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(registry)
-        made = mlflow.register_model((bundle / MODEL_FOLDER).as_uri(), name)
+        made = _registered(client, name, (bundle / MODEL_FOLDER).as_uri())
     if str(made.version) != ONLY:
         raise MlopsError(
             f"{name} got version {made.version}: somebody deleted version {ONLY}, which endpoints serve. Delete the "
             "model, and run the command again."
         )
     return name
+
+
+def _registered(client: MlflowClient, name: str, source: str) -> ModelVersion:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise MlopsError(f"The registry doesn't take {name}: {error.message}") from error
+    try:
+        return client.create_model_version(name, source)
+    except MlflowException as error:
+        raise MlopsError(f"The registry doesn't take the model of {name}: {error.message}") from error
 
 
 def _status(client: MlflowClient, name: str) -> str | None:

@@ -47,6 +47,7 @@ from ml.release.revocation import Revocation, read_revocation
 from ml.store import Store
 
 __all__ = [
+    "TRUSTED_VARIABLE",
     "PublicKey",
     "Signer",
     "TrustedKeys",

@@ -19,6 +19,7 @@ from ml.errors import InputRefused, ReleaseRefused
 from ml.problem import Problem
 from ml.release.build import Origin, assemble, read_evaluation, seal
 from ml.release.bundle import MANIFEST_FILE, canonical, digest_of, publish, verify
+from ml.release.hand_over import READY, UNITY_CATALOG
 from ml.release.keys import TrustedKeys, signer
 from ml.release.latency import served_latency_ms
 from ml.release.ledger import Ledger
@@ -54,7 +55,7 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
     Safe to repeat after a kill at any point: a run has one release, claimed in the store before it is published.
     """
     tracking = Tracking(runtime.tracking_uri, problem.name)
-    client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
+    client, model = _registry(runtime, tracking.uri, problem)
     run_id = _chosen_run(client, tracking.experiment_id, run_id)
     store = Store(runtime.store_uri)
     me = signer(store)
@@ -64,7 +65,7 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
         progress(f"Run {run_id} was released before")
         sign_manifest(store, ledger, released.manifest, me)
         register(ledger, released.manifest, me)
-        _mark(client, released.manifest, released.digest)
+        _mark(client, model, released.manifest, released.digest)
         return released
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / "bundle"
@@ -76,14 +77,22 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
         progress("Judging the gates")
         gates = _judged(problem, candidate, folder)
         progress("Publishing the bundle")
-        origin = _registered(client, problem, run_id, gates)
+        origin = _registered(client, model, problem, run_id, gates)
         manifest = _claimed(store, claim, seal(folder, problem, origin))
         (folder / MANIFEST_FILE).write_bytes(canonical(manifest))
         sign_manifest(store, ledger, manifest, me)
         digest = publish(store, folder)
     register(ledger, manifest, me)
-    _mark(client, manifest, digest)
+    _mark(client, model, manifest, digest)
     return ReleaseResult(digest, manifest, is_new=True)
+
+
+def _registry(runtime: Runtime, tracking_uri: str, problem: Problem) -> tuple[MlflowClient, str]:
+    """MLflow's client and the registered model's name: in Unity Catalog where the platform serves from there."""
+    if runtime.model_registry is None:
+        return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri), problem.name
+    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=UNITY_CATALOG)
+    return client, f"{runtime.model_registry}.{problem.name}"
 
 
 def _chosen_run(client: MlflowClient, experiment_id: str, run_id: str | None) -> str:
@@ -148,9 +157,9 @@ def _judged(problem: Problem, candidate: Path, folder: Path) -> tuple[Gate, ...]
     return gates
 
 
-def _registered(client: MlflowClient, problem: Problem, run_id: str, gates: tuple[Gate, ...]) -> Origin:
+def _registered(client: MlflowClient, model: str, problem: Problem, run_id: str, gates: tuple[Gate, ...]) -> Origin:
     """The run's version in the registry, made when there is none; it says the number, when, and by whom."""
-    version = _version_of(client, problem.name, run_id) or _new_version(client, problem, run_id)
+    version = _version_of(client, model, run_id) or _new_version(client, model, problem, run_id)
     return Origin(
         version=str(version.version),
         created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
@@ -161,19 +170,20 @@ def _registered(client: MlflowClient, problem: Problem, run_id: str, gates: tupl
 
 
 def _version_of(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
-    versions = [v for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run_id]
+    found = client.search_model_versions(f"name = '{name}'")
+    versions = [v for v in found if v.run_id == run_id and v.status == READY]  # not one whose upload was cut short
     return min(versions, key=lambda v: int(v.version), default=None)
 
 
-def _new_version(client: MlflowClient, problem: Problem, run_id: str) -> ModelVersion:
+def _new_version(client: MlflowClient, model: str, problem: Problem, run_id: str) -> ModelVersion:
     try:
-        client.create_registered_model(problem.name, description=problem.title)
+        client.create_registered_model(model, description=problem.title)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"runs:/{run_id}/{CANDIDATE_FOLDER}/{MODEL_FOLDER}"
     tags = {CREATED_BY_TAG: _person()}
-    return client.create_model_version(problem.name, source, run_id, tags=tags, await_creation_for=0)
+    return client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0)
 
 
 def _claimed(store: Store, claim: str, manifest: Manifest) -> Manifest:
@@ -189,10 +199,10 @@ def _claimed(store: Store, claim: str, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _mark(client: MlflowClient, manifest: Manifest, digest: str) -> None:
+def _mark(client: MlflowClient, model: str, manifest: Manifest, digest: str) -> None:
     """Say in MLflow which release this is; the store, not MLflow, is what holds it."""
-    client.set_model_version_tag(manifest.name, manifest.version, RELEASE_TAG, digest)
-    client.set_registered_model_alias(manifest.name, ALIAS, manifest.version)
+    client.set_model_version_tag(model, manifest.version, RELEASE_TAG, digest)
+    client.set_registered_model_alias(model, ALIAS, manifest.version)
     if manifest.tracking_run:
         client.set_tag(manifest.tracking_run, RELEASE_TAG, digest)
 

@@ -144,14 +144,20 @@ def test_every_resource_of_a_workspace_says_which(planned: Callable[..., Plan]) 
 
 
 def test_the_wheel_is_named_by_what_is_in_it_and_has_the_tasks_entry_point(tmp_path: Path) -> None:
-    built = wheel.build(folder=tmp_path)
-    assert wheel.build(folder=tmp_path) == built
+    (tmp_path / "keys").mkdir()
+    for suffix in ("pub", "revoked", "key"):
+        (tmp_path / "keys" / f"ann@example.org.{suffix}").write_bytes(suffix.encode())
+    built = wheel.build(folder=tmp_path, keys=tmp_path / "keys")
+    assert wheel.build(folder=tmp_path, keys=tmp_path / "keys") == built
+    assert wheel.build(folder=tmp_path).sha256 != built.sha256, "another's signature counts: another wheel"
     assert built.file.parent.name == built.sha256
     with zipfile.ZipFile(built.file) as content:
         names = content.namelist()
         entry_points = content.read("mlops_reference-0.1.0.dist-info/entry_points.txt").decode()
     assert "mlops-databricks = ml.container.databricks:main" in entry_points
     assert not [name for name in names if name.startswith(("infra/", "tests/"))]
+    carried = {name for name in names if "example.org" in name}
+    assert carried == {f"ml/keys/ann@example.org.{suffix}" for suffix in ("pub", "revoked")}
 
 
 def test_another_platforms_stack_imports_nothing_of_databricks() -> None:

@@ -1,92 +1,204 @@
-"""`mlops train` on Databricks, and the wheel's tasks as its jobs call them.
+"""`mlops train` on Databricks, and the wheel's tasks as the stack's jobs run them.
 
-Databricks is a double (tests/databricks.py); the store is moto's server, MLflow a real one, and the task a real process
-that has no key of AWS but what a service credential gives it.
+Databricks is a double (tests/databricks.py, tests/serverless.py): the jobs are those of the planned stack, the wheel is
+built and installed, its entry point is called with exactly the parameters that the jobs state. The store is moto's S3,
+where each task may do what the role behind its credential may do; MLflow is a real server, asked through MLflow's own
+client for Databricks.
 """
 
+import io
 import json
 import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import boto3
+import numpy as np
+import pandas as pd
 import pytest
+import s3fs
 from click.testing import CliRunner
 from databricks.sdk.service.catalog import AwsCredentials
+from mlflow import MlflowClient
 
 from ml.container.databricks_store import ADDRESS, store_credentials
 from ml.errors import InputRefused, MlopsError
 from ml.problem import load_problem
+from ml.release.bundle import key_of
+from ml.release.keys import personal_folder
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.databricks import follow, start
+from tests.accounts import Guard, guard
 from tests.aws import aws
-from tests.databricks import CALL, TOKEN, Workspace, workspace
+from tests.conftest import rows_of
+from tests.databricks import TOKEN, Workspace, workspace
+from tests.databricks_stack import Stack, planned_stack
+from tests.integration.conftest import mlflow_server
+from tests.monitor_data import deliver, log_predictions, resampled
+from tests.serverless import Serverless
 
 ROOT = Path(__file__).parents[2]
-REGION, STORE, CREDENTIAL = "eu-west-1", "s3://store-of-dev", "mlops-aws-databricks-dev-training"
-KEYS = AwsCredentials(access_key_id="ASIATEMPORARY", secret_access_key="of-an-hour", session_token="session")  # noqa: S106
-FEW_MS = 0.02
-PARAMETERS = {
-    "task": "train",
-    "runtime": f"{STORE}/runtime/jobs.json",
-    "credential": CREDENTIAL,
-    "region": REGION,
-    "reason": "{{job.parameters.reason}}",
-}
+REGION, CREDENTIAL = "eu-west-1", "mlops-aws-databricks-dev-training"
+FEW_MS, ROWS = 0.02, 12_000
+
+
+class Account(NamedTuple):
+    """The stack, as if it were up."""
+
+    stack: Stack
+    workspace: Workspace
+    guard: Guard
+    store: Store
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    return planned_stack(tmp_path_factory.mktemp("planned"))
+
+
+@pytest.fixture(scope="module")
+def compute(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Serverless:
+    """What installs the wheel, once, with the tests' own key as the organisation's."""
+    from ml.release.keys import signer
+
+    folder = tmp_path_factory.mktemp("serverless")
+    signer(Store(folder.as_uri()))
+    stack.lay_wheel(folder / "volumes", personal_folder())
+    return Serverless(folder, folder / "volumes")
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An MLflow server that says of runs' files what a workspace says."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    root = "dbfs:/databricks/mlflow-tracking"
+    with mlflow_server(folder, ["--default-artifact-root", root, "--no-serve-artifacts"]) as url:
+        yield url
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    with aws(monkeypatch, REGION), workspace(PARAMETERS, KEYS) as made:
-        boto3.client("s3").create_bucket(
-            Bucket=STORE.removeprefix("s3://"), CreateBucketConfiguration={"LocationConstraint": REGION}
-        )
+def account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: Stack, compute: Serverless, tracking: str
+) -> Iterator[Account]:
+    with (
+        aws(monkeypatch, REGION),
+        guard(monkeypatch) as guarding,
+        workspace(stack.jobs, compute, stack.keys, tracking, tmp_path / "files") as made,
+    ):
+        where = {"LocationConstraint": REGION}
+        boto3.client("s3").create_bucket(Bucket=stack.bucket, CreateBucketConfiguration=where)
+        stack.make_roles()
+        monkeypatch.setenv("DATABRICKS_HOST", made.url)
         monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
-        yield made
+        store = Store(f"s3://{stack.bucket}")
+        store.write("runtime/jobs.json", json.dumps(stack.runtime | {"release": None}).encode())
+        yield Account(stack, made, guarding, store)
 
 
 @pytest.fixture
-def runtime(account: Workspace, mlflow_uri: str) -> Runtime:
-    """As the outputs of the stack would be; told to its jobs in the store."""
-    outputs = {
-        "stack": "aws-databricks-dev",
-        "cloud": "aws",
-        "platform": "databricks",
-        "environment": "dev",
-        "store_uri": STORE,
-        "tracking_uri": mlflow_uri,
-        "monitor_url": "",
-    }
-    Store(STORE).write("runtime/jobs.json", json.dumps(outputs).encode())
-    return Runtime.model_validate(outputs | {"training_job": f"{account.url}/jobs/77"})
+def runtime(account: Account) -> Runtime:
+    """What the stack's outputs would say to whoever trains."""
+    job = f"{account.workspace.url}/jobs/{account.stack.ids['train']}"
+    return Runtime.model_validate(account.stack.runtime | {"release": None, "training_job": job})
 
 
-def test_a_candidate_comes_back(runtime: Runtime, account: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def release(account: Account, store: Store, published: str) -> str:
+    """A release in the store, pinned: the jobs are told of it."""
+    s3fs.S3FileSystem(skip_instance_cache=True).put(
+        store.path(key_of(published)), f"{account.stack.bucket}/{key_of(published)}", recursive=True
+    )
+    account.store.write("runtime/jobs.json", json.dumps(account.stack.runtime | {"release": published}).encode())
+    return published
+
+
+def test_a_candidate_comes_back(runtime: Runtime, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_RUNTIME", runtime.model_dump_json())
     done = CliRunner().invoke(train, ["--root", str(ROOT), "--json"], catch_exceptions=False)
-    result = json.loads(done.stdout)
-    assert account.started[0]["job_id"] == 77
-    assert account.started[0]["job_parameters"] == {"reason": "person"}
-    assert result["execution"] == f"{account.url}/jobs/77/runs/1000"
+    result, made = json.loads(done.stdout), account.workspace
+    assert made.started[0]["job_id"] == account.stack.ids["train"]
+    assert made.started[0]["job_parameters"] == {"reason": "person"}
+    assert result["execution"] == f"{runtime.training_job}/runs/1000"
     for said in ("Bringing the dataset 2015", "The run is RUNNING", "The run is TERMINATED"):
         assert said in done.stderr
     assert "Loading the training libraries" in done.stderr  # of the task's own log
     metric = {each["name"]: each for each in result["evaluation"]["metrics"]}["roc_auc"]
     assert metric["value"] > metric["baseline"] > 0.7
-    assert result["run_id"]
-    assert set(account.credentials_given) == {CREDENTIAL}
+    client = MlflowClient(tracking_uri="databricks")
+    run = client.get_run(result["run_id"])
+    assert client.get_experiment(run.info.experiment_id).name == f"/Shared/mlops/{load_problem().name}"
+    assert "candidate/model" in {each.path for each in client.list_artifacts(result["run_id"], "candidate")}
+    assert set(made.credentials_given) == {CREDENTIAL}
+    assert not account.guard.refused
 
 
-def test_a_failed_run_says_why(runtime: Runtime, account: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scoring_leaves_the_scores_of_the_pinned_release(
+    account: Account, release: str, tmp_path: Path, small_problem: object
+) -> None:
+    rows = rows_of(load_problem(), 500).assign(id=np.arange(500)).rename(columns={"id": load_problem().identifier})
+    rows.to_parquet(tmp_path / "people.parquet")
+    account.store.write("scoring/in/people.parquet", (tmp_path / "people.parquet").read_bytes())
+    asked = {"data": f"{account.store.uri}/scoring/in", "output": f"{account.store.uri}/scoring/out"}
+    run = account.workspace.run({"job_id": account.stack.ids["score"], "job_parameters": asked})
+    assert account.workspace.error(run) is None, (account.workspace.logs(run), account.guard.refused)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = [key for key in account.store.list("scoring/out") if key.endswith(".parquet")]
+    scored = pd.concat(pd.read_parquet(io.BytesIO(account.store.read(key))) for key in files)
+    assert len(scored) == 500
+    assert set(scored["release"]) == {release}
+    assert scored["score"].between(0, 1).all()
+    assert not account.guard.refused
+
+
+def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
+    account: Account, release: str, store: Store
+) -> None:
+    """From drifted traffic to a new candidate: the jobs `monitor`, `retrain` and, started by the latter, `train`."""
+    problem, now = load_problem(), datetime.now(UTC)
+    frame = resampled(store, release, ROWS)
+    frame = frame.with_columns(AGEP=frame["AGEP"].clip(80, 95))
+    ids = log_predictions(account.store, problem, release, frame, ends=now - timedelta(hours=1))
+    deliver(account.store, problem, ids, [problem.target.positive] * ROWS, now - timedelta(minutes=5))
+    for name in (problem.split.train, problem.split.test):
+        file = problem.datasets.files[name].path
+        account.store.write(f"datasets/{Path(file).name}", (ROOT / problem.datasets.root / file).read_bytes())
+
+    made, jobs = account.workspace, account.stack.ids
+    watched = made.run({"job_id": jobs["monitor"]})
+    logs = made.logs(watched)
+    assert made.error(watched) is None, logs
+    assert list(logs) == ["monitor", "retrain"]
+    assert "drift        alert" in logs["monitor"]
+    assert "A challenger is due." in logs["retrain"]
+    s3fs.S3FileSystem.clear_instance_cache()
+    kept = list(account.store.list("monitoring"))
+    assert {"monitoring/latest.json"} < set(kept)
+    assert {Path(key).suffix for key in kept} >= {".json", ".html", ".prom"} or kept
+    (request,) = account.store.list("retraining/requested")
+    arrives_at = account.stack.jobs[jobs["retrain"]]["trigger"]["fileArrival"]["url"]
+    assert account.store.url(request).startswith(arrives_at)
+
+    again = made.run({"job_id": jobs["retrain"]})  # as the file's arrival does
+    assert made.error(again) is None, made.logs(again)
+    assert made.started[-1] == {"job_id": jobs["train"], "job_parameters": {"reason": "drift"}}
+    client = MlflowClient(tracking_uri="databricks")
+    experiment = client.get_experiment_by_name(f"/Shared/mlops/{problem.name}")
+    assert experiment is not None
+    (newest, *_) = client.search_runs([experiment.experiment_id], "tags.`mlops.chosen` = 'true'", max_results=1)
+    assert newest.info.start_time > now.timestamp() * 1000
+    assert not account.guard.refused
+
+
+def test_a_failed_run_says_why(runtime: Runtime, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml.training.databricks.upload", lambda *_: None)  # so that the task finds no data
     execution = start(load_problem(), runtime, ROOT, lambda _: None)
-    with pytest.raises(MlopsError, match=r"ended as RUN_EXECUTION_ERROR: .*There is no s3://store-of-dev/datasets/"):
+    with pytest.raises(MlopsError, match=r"ended as RUN_EXECUTION_ERROR: .*There is no s3://mlops-.*/datasets/"):
         follow(execution, lambda _: None, lambda _: None, poll_s=FEW_MS)
 
 
@@ -102,31 +214,31 @@ def test_who_is_nobody_is_told_so(runtime: Runtime, monkeypatch: pytest.MonkeyPa
         start(load_problem(), runtime, ROOT, lambda _: None)
 
 
-def call(account: Workspace, **parameters: str) -> subprocess.CompletedProcess[str]:
-    """As a job calls a task of the wheel."""
-    words = [f"--{key}={value}" for key, value in (PARAMETERS | {"reason": "x"} | parameters).items()]
-    command = [sys.executable, "-c", CALL, "mlops-databricks", *words]
-    return subprocess.run(command, env=account.environment(), capture_output=True, text=True, check=False)
+def test_a_scoring_without_a_release_says_what_it_needs(account: Account) -> None:
+    run = account.workspace.run({"job_id": account.stack.ids["score"], "job_parameters": {"data": "x", "output": "y"}})
+    assert "A scoring needs a pinned release" in str(account.workspace.error(run))
 
 
-def test_a_scoring_without_a_release_says_what_it_needs(runtime: Runtime, account: Workspace) -> None:
-    ended = call(account, task="score", data="s3://x", output="s3://y")
-    assert ended.returncode != 0
-    assert "A scoring needs a pinned release" in ended.stderr
+def test_a_scoring_that_is_told_nothing_says_what_it_needs(account: Account, release: str) -> None:
+    run = account.workspace.run({"job_id": account.stack.ids["score"]})
+    assert "A scoring needs a pinned release and the job's parameters" in str(account.workspace.error(run))
 
 
-def test_a_task_that_there_is_none_of_is_refused(account: Workspace) -> None:
-    ended = call(account, task="dance")
-    assert ended.returncode != 0
-    assert "'dance' is not one of 'train', 'score', 'monitor', 'retrain'" in ended.stderr
+KEYS = AwsCredentials(access_key_id="ASIATEMPORARY", secret_access_key="of-an-hour", session_token="session")  # noqa: S106
 
 
-def test_keys_are_asked_of_databricks_for_those_who_have_the_token_alone(
-    account: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABRICKS_HOST", account.url)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A workspace that is asked for keys alone."""
+    with workspace({}, None, lambda _: KEYS) as made:
+        monkeypatch.setenv("DATABRICKS_HOST", made.url)
+        monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name, raising=False)
+        yield made
+
+
+def test_keys_are_asked_of_databricks_for_those_who_have_the_token_alone(asked: Workspace) -> None:
     with store_credentials(CREDENTIAL, REGION):
         found = boto3.Session().get_credentials()
         assert found is not None
@@ -134,13 +246,11 @@ def test_keys_are_asked_of_databricks_for_those_who_have_the_token_alone(
         assert found.method == "container-role"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(os.environ[ADDRESS])
+    assert asked.credentials_given == [CREDENTIAL]
     assert ADDRESS not in os.environ
 
 
-def test_a_credential_that_is_refused_is_said_to_be(account: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABRICKS_HOST", account.url)
+def test_a_credential_that_is_refused_is_said_to_be(asked: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_TOKEN", "another")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
     with store_credentials(CREDENTIAL, REGION), pytest.raises(Exception, match="Unity Catalog gives no keys"):
         boto3.Session().client("s3").list_buckets()

@@ -1,4 +1,7 @@
-"""The wheel that jobs run: the portable code of this checkout, built where the program runs, named by its content."""
+"""The wheel that jobs run: the portable code of this checkout, built where the program runs, named by its content.
+
+The organisation's public keys are part of it: a job has no checkout to find them in, and no signature counts without.
+"""
 
 import hashlib
 import shutil
@@ -11,7 +14,8 @@ __all__ = ["Wheel", "build"]
 PROJECT = Path(__file__).parents[3]
 BUILT = PROJECT / ".mlops" / "wheels"
 FILES = ("pyproject.toml", "README.md", "LICENSE")
-PACKAGE = "ml"
+PACKAGE, KEYS = "ml", "keys"
+PUBLIC = (".pub", ".revoked")  # whose signatures count, and whose no more
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,17 @@ class Wheel:
     sha256: str
 
 
-def build(project: Path = PROJECT, folder: Path = BUILT) -> Wheel:
-    """Build it, or find it built; another program that does so at the same time does no harm."""
+def build(project: Path = PROJECT, folder: Path = BUILT, keys: Path = PROJECT / KEYS) -> Wheel:
+    """Build it with the public keys in `keys`, or find it built; another that does so at the same time does no harm."""
     from hatchling.builders.wheel import WheelBuilder
 
     with TemporaryDirectory() as temporary:
         staged = Path(temporary) / "project"
         shutil.copytree(project / PACKAGE, staged / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        (staged / PACKAGE / KEYS).mkdir()
+        for suffix in PUBLIC:
+            for key in sorted(keys.glob(f"*{suffix}")):
+                shutil.copyfile(key, staged / PACKAGE / KEYS / key.name)
         for name in FILES:
             shutil.copyfile(project / name, staged / name)
         built = Path(next(WheelBuilder(str(staged)).build(directory=temporary, versions=["standard"])))
