@@ -54,11 +54,13 @@ def list_(stack: str | None, as_json: bool) -> None:
 @_json
 def show(case: str, stack: str | None, as_json: bool) -> None:
     """Show a case: the record with what its codes mean, the score, and the model's reasons."""
+    from ml.feedback.reasons import Reasons
     from ml.feedback.web.view import case_view
 
     queue = _queue(stack)
     found = queue.find(case)
     row = queue.row(found)
+    row["reasons"] = Reasons(_store(stack), load_problem()).of(found, row)
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json") | {"row": row}, indent=2, default=str))
         return

@@ -29,6 +29,7 @@ from ml.feedback._incoming import from_request
 from ml.feedback.accounts import Accounts
 from ml.feedback.labels import add_labels
 from ml.feedback.queue import Case, CaseTaken, ReviewQueue
+from ml.feedback.reasons import Reasons
 from ml.feedback.web.session import (
     MAXIMUM_AGE_S,
     Brake,
@@ -116,7 +117,7 @@ class _Pages:
     def __init__(self, store: Store, problem: Problem) -> None:
         self._store, self._problem = store, problem
         self._queue, self._accounts = ReviewQueue(store, problem), Accounts(store)
-        self._brake, self._ended = Brake(), Ended()
+        self._reasons, self._brake, self._ended = Reasons(store, problem), Brake(), Ended()
         self._checking = asyncio.Semaphore(2)  # Argon2 takes 64 MB a time: a flood of passwords must not take it all
         environment = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -257,7 +258,8 @@ class _Pages:
         def load() -> dict[str, Any]:
             cases = self._queue.cases()
             case = self._queue.find(request.path_params["case"])
-            view = case_view(self._problem, case, self._queue.row(case))
+            row = self._queue.row(case)
+            view = case_view(self._problem, case, row | {"reasons": self._reasons.of(case, row)})
             return {"view": view, "waiting": len(cases), "following": _after(cases, case.case)}
 
         found = await run_in_threadpool(load)
