@@ -16,7 +16,7 @@ from infra.clouds.local import _launch
 from infra.engine.install import Engine
 from pipelines._steps import PROJECT
 
-__all__ = ["Sandbox", "free_ports"]
+__all__ = ["PORTS", "Sandbox", "free_ports"]
 
 TIMEOUT_S = 900
 PORTS = ("tracking", "endpoint", "monitor", "metrics")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from infra.config import ConfigInvalid
+from infra.config import ConfigInvalid, StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from ml.errors import MlopsError
@@ -27,12 +27,13 @@ def down(stack: str, yes: bool) -> None:
     Example: python -m pipelines.down --stack local-dev --yes
     """
     try:
-        folder = local_stack(stack).local_root(PROJECT)
+        config = local_stack(stack)
+        folder = config.local_root(PROJECT)
         environment = engine_environment(install(say))
         is_there = environment_exists(stack, environment)
         if is_there:
             unlock(stack, environment)
-            destroy(stack, environment)
+            _destroy(config, environment)
         else:
             say(f"there is no stack {stack}")
         if (yes and is_there) or (folder.exists() and (yes or _agrees(folder))):
@@ -44,6 +45,18 @@ def down(stack: str, yes: bool) -> None:
 def destroy(stack: str, environment: Mapping[str, str]) -> None:
     """End every process and resource of the stack; its data stays."""
     run(["pulumi", "destroy", "--yes", "--skip-preview", "--stack", stack], environment)
+
+
+def _destroy(config: StackConfig, environment: Mapping[str, str]) -> None:
+    try:
+        destroy(config.stack, environment)
+    except StepFailed as error:
+        if config.environment.is_protected:
+            raise StepFailed(
+                f"{config.stack} is protected. When it must go: `pulumi state unprotect --all --stack {config.stack}`, "
+                "then `make down` again."
+            ) from error
+        raise
 
 
 def _agrees(folder: Path) -> bool:

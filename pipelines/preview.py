@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import click
+import yaml
 
 from infra.config import ConfigInvalid
 from infra.config.stack import parse_stack_name
@@ -19,6 +20,7 @@ from infra.simulation.picture import draw
 from infra.simulation.plan import components_of
 from infra.simulation.project import prepare
 from infra.simulation.server import simulated_clouds
+from pipelines._sandbox import PORTS, free_ports
 from pipelines._steps import PROJECT, say
 
 __all__ = ["preview"]
@@ -36,12 +38,14 @@ def preview(stack: str, picture: Path | None, folder: Path) -> None:
     Example: python -m pipelines.preview --stack aws-sagemaker-prod
     """
     try:
-        parse_stack_name(stack)
+        cloud, _, _ = parse_stack_name(stack)
         environment = os.environ | engine_environment(install(say))
     except (EngineMissing, ConfigInvalid) as error:
         raise click.ClickException(str(error)) from error
     say(f"{stack} on simulated clouds: nothing of this exists in an account, and nothing is created")
     inside = prepare(PROJECT, folder)
+    if cloud == "local":
+        _choose_free_ports(inside / "stacks" / f"Pulumi.{stack}.yaml")
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -59,6 +63,15 @@ def preview(stack: str, picture: Path | None, folder: Path) -> None:
             target.write_text(draw(stack, components_of(plan)), encoding="utf-8")
             say(f"planned in {taken_s:.1f} s; the picture: {target}")
     sys.exit(ended)
+
+
+def _choose_free_ports(file: Path) -> None:
+    """For a plan of another environment than the one that may be up."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    local = content["config"].get("mlops:local") or {}
+    content["config"]["mlops:local"] = local | {"ports": dict(zip(PORTS, free_ports(len(PORTS)), strict=True))}
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    say("its ports are any that are free: the environment itself may be up")
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], *, quiet: bool = False) -> int:

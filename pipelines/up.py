@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Thread
 
 import click
@@ -74,13 +75,19 @@ def _bring_up(config: StackConfig, environment: Mapping[str, str]) -> bool:
     must_train = releases_here and pinned(file) is None
     if must_train:
         # The libraries take seconds to load; the engine waits for servers meanwhile.
-        Thread(target=lambda: [importlib.import_module(name) for name in SLOW_IMPORTS], daemon=True).start()
+        Thread(target=_load, daemon=True).start()
     run([*UP, "--refresh", "--stack", stack], environment)
     if must_train:
         call(train, "--stack", stack, "--root", str(PROJECT))
         call(release, "--stack", stack)
         run([*UP, "--stack", stack], environment)
     return pinned(file) is not None
+
+
+def _load() -> None:
+    for name in SLOW_IMPORTS:
+        with suppress(ImportError):  # numba comes with some versions of shap
+            importlib.import_module(name)
 
 
 def _end(config: StackConfig, environment: Mapping[str, str]) -> None:

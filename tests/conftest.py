@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("laws")
 
+TESTS = Path(__file__).parent
+
 LENIENT = {
     "data_leakage": {"maximum_single_feature_roc_auc": 1.0},
     "quality": {
@@ -43,6 +45,16 @@ LENIENT = {
     "latency": {"rows": 1, "quantile": 0.5, "maximum_ms": 10_000.0},
     "shadow": {"maximum_rows": 100, "maximum_changed_decisions": 1.0},
 }
+
+
+# A worker takes a file at a time. What takes minutes must not come last, when the other worker has nothing to do.
+LONGEST_FIRST = ("e2e", "engine", "integration", "contract", "unit")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The layers from the slowest to the fastest, each in its own order."""
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.relative_to(TESTS).parts[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

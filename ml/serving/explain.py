@@ -7,6 +7,8 @@ base score + sum of contributions = score. How it is done for a release stands i
 
 import importlib
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -122,21 +124,31 @@ class Explainer:
 def _load_shap() -> Any:
     """Import shap, which takes seconds and 100 MB: only for those who ask for reasons.
 
-    Its small helpers are not compiled: that would take each process 10 to 20 s at its first explanation, and saves 3 ms
-    of the 50 to 100 that a row takes.
+    Where it brings numba (on Python 3.11), its small helpers are not compiled: that would take each process 10 to 20 s
+    at its first explanation, and saves 3 ms of the 50 to 100 that a row takes.
     """
     try:
-        config: Any = importlib.import_module("numba.core.config")
+        with _without_compiling():
+            import shap
     except ImportError as error:
         raise MlopsError(
             "This installation can't explain predictions: shap is missing. Install the extra `explain`."
         ) from error
+    return shap
+
+
+@contextmanager
+def _without_compiling() -> Generator[None]:
+    try:
+        config: Any = importlib.import_module("numba.core.config")
+    except ImportError:
+        yield
+        return
     before, config.DISABLE_JIT = config.DISABLE_JIT, 1
     try:
-        import shap
+        yield
     finally:
         config.DISABLE_JIT = before
-    return shap
 
 
 def _reasons(features: tuple[Feature, ...], row: np.ndarray, contributions: np.ndarray) -> list[Reason]:

@@ -1,9 +1,10 @@
-"""What a newcomer does, in a clean copy of the checkout with an empty home: make up, a prediction, make down."""
+"""What a newcomer does, in a clean copy with an empty home: make up, Ctrl-C, a prediction, kills, make down."""
 
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -21,6 +22,7 @@ from pipelines._sandbox import free_ports
 ROOT = Path(__file__).parents[2]
 STACK_FILE = "stacks/Pulumi.local-dev.yaml"
 RECOVERY_TIMEOUT_S = 90
+INTERRUPTED_WITHIN_S = 300
 
 
 class Checkout:
@@ -98,8 +100,45 @@ def checkout() -> Iterator[Checkout]:
 
 
 @pytest.fixture(scope="module")
-def first_up(checkout: Checkout) -> str:
+def interrupted(checkout: Checkout) -> list[str]:
+    """What a first and a second `make up` said, each of which was interrupted: in the engine, and in training."""
+    return [interrupt(checkout, step) for step in ("observability-monitor creating", "validation log-loss")]
+
+
+def interrupt(checkout: Checkout, step: str) -> str:
+    """Press Ctrl-C where `make up` says `step`."""
+    log = checkout.folder.parent / "log"
+    with log.open("w") as output:
+        make = subprocess.Popen(
+            ["make", "up"],
+            cwd=checkout.folder,
+            env=checkout.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + INTERRUPTED_WITHIN_S
+    while step not in log.read_text():
+        assert make.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    assert checkout.processes()
+    os.killpg(make.pid, signal.SIGINT)
+    assert make.wait(timeout=120) != 0
+    assert not checkout.processes(), log.read_text()
+    return log.read_text()
+
+
+@pytest.fixture(scope="module")
+def first_up(checkout: Checkout, interrupted: list[str]) -> str:
     return checkout.make("up")
+
+
+def test_an_interrupted_make_up_leaves_no_process_behind(interrupted: list[str]) -> None:
+    """The second finds a stack that the first has left, without processes; the third is all the other tests'."""
+    for output in interrupted:
+        assert "ending what was started" in output, output
 
 
 def test_make_up_ends_with_a_gated_release_and_a_real_prediction(checkout: Checkout, first_up: str) -> None:

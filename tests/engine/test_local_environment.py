@@ -78,6 +78,17 @@ def test_a_killed_supervisor_shows_in_refresh_and_is_mended_by_up(running: Sandb
     assert answers(f"{running.outputs(STACK)['tracking_uri']}/health")
 
 
+def test_programs_that_outlive_their_state_are_ended_and_not_in_the_way(running: Sandbox) -> None:
+    """As somebody leaves them who deletes the state's folder instead of running `make down`."""
+    before = set(running.processes(STACK).values())
+    running.pulumi("stack", "rm", "--yes", "--force", "--preserve-config", STACK)
+    running.pulumi("stack", "init", STACK)
+    running.up(STACK)
+    after = running.processes(STACK)
+    assert set(after) >= {"tracking", "monitor"}
+    assert not before & set(after.values())
+
+
 def test_a_taken_port_is_an_error_before_anything_is_created(project: Sandbox) -> None:
     stack = "local-test"
     project.add_stack(stack)

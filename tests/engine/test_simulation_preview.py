@@ -1,14 +1,16 @@
-"""Every stack of the repository previews with no account, under the real engine."""
+"""A stack of every target previews with no account, under the real engine; tests/contract plans each environment's."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from infra.config import StackConfig
 from infra.engine.environ import PROJECT
 
-STACKS = sorted(file.stem.removeprefix("Pulumi.") for file in (PROJECT / "stacks").glob("Pulumi.*.yaml"))
+STACKS = sorted(file.stem.removeprefix("Pulumi.") for file in (PROJECT / "stacks").glob("Pulumi.*-prod.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,19 @@ def test_a_stack_previews_with_no_account_and_is_drawn(stack: str, folder: Path)
     assert (folder / "pictures" / f"{stack}.svg").read_text().startswith("<svg")
     assert not list((folder / "accounts").glob("*.json"))
     assert (PROJECT / "stacks" / f"Pulumi.{stack}.yaml").read_bytes() == before
+
+
+def test_a_local_stack_previews_also_while_its_ports_are_in_use(folder: Path) -> None:
+    port = StackConfig.read("local-dev", PROJECT / "stacks" / "Pulumi.local-dev.yaml").local.ports.metrics
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", port))
+            other.listen()
+        except OSError:
+            pass  # whoever runs the tests has it up
+        shown = preview("local-dev", folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
 
 
 def test_a_stack_that_is_none_is_a_sentence(folder: Path) -> None:

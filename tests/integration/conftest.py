@@ -19,22 +19,31 @@ START_S = 90.0
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server on a free port, with a database and artifacts of its own."""
     folder = tmp_path_factory.mktemp("mlflow")
-    with mlflow_server(folder, ["--artifacts-destination", f"{folder}/artifacts"]) as url:
+    artifacts = {"ROOT": "mlflow-artifacts:/", "DESTINATION": f"{folder}/artifacts"}
+    with mlflow_server(folder, artifacts, _MLFLOW_SERVER_SERVE_ARTIFACTS="true") as url:
         yield url
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path, artifacts: list[str]) -> Iterator[str]:
-    """An MLflow server whose artifacts are where its options `artifacts` say; its URL."""
+def mlflow_server(folder: Path, artifacts: dict[str, str], **variables: str) -> Iterator[str]:
+    """An MLflow server whose artifacts are where `artifacts` says; its URL.
+
+    It is started as the local cloud does: without the process that does nothing but start uvicorn.
+    """
     folder.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", *artifacts]
-    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *places]
+    command = ["-m", "uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1", "--port", str(port)]
+    places = {f"_MLFLOW_SERVER_ARTIFACT_{name}": place for name, place in artifacts.items()}
+    places["_MLFLOW_SERVER_FILE_STORE"] = f"sqlite:///{folder}/mlflow.db"
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, *command], env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, *command],
+            env=os.environ | quiet | places | variables,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + START_S

@@ -99,8 +99,10 @@ def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, account: None) -> I
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, account: None) -> Iterator[Door]:
     """A tracking server that answers to the ARN, with its artifacts in the store, as the managed one has them."""
-    places = ["--no-serve-artifacts", "--default-artifact-root", f"{STORE}/tracking"]
-    with mlflow_server(tmp_path / "mlflow", places) as url, signed_door(url, "nobody", "nothing", REGION) as door:
+    with (
+        mlflow_server(tmp_path / "mlflow", {"ROOT": f"{STORE}/tracking"}) as url,
+        signed_door(url, "nobody", "nothing", REGION) as door,
+    ):
         monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", door.url)
         yield door
 

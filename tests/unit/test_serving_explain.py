@@ -1,6 +1,7 @@
 """Reasons add up to the score, are the same for the same row, and agree with what is known exactly."""
 
 import json
+import sys
 from itertools import combinations
 from math import factorial
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.errors import ReleaseRefused
+from ml.errors import MlopsError, ReleaseRefused
 from ml.problem import Problem
 from ml.release.explanation import write_explanation
 from ml.release.schema import BundleSchema
@@ -73,6 +74,21 @@ def test_many_orders_come_to_the_shapley_values_and_an_additive_model_needs_one(
     assert np.abs(many[0] - shapley(Interacting(), row)).max() < 0.005
     _, one = Explainer(Additive(), BACKGROUND, 1, 1).contributions(row[None, :])
     assert one[0] == pytest.approx(shapley(Additive(), row), abs=1e-12)
+
+
+def test_shap_is_used_with_and_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Python 3.12 and later it comes without."""
+    with_it = Explainer(Additive(), BACKGROUND, 1, 1).contributions(BACKGROUND[:1])
+    monkeypatch.setitem(sys.modules, "numba.core.config", None)
+    without = Explainer(Additive(), BACKGROUND, 1, 1).contributions(BACKGROUND[:1])
+    assert without[0] == with_it[0]
+    assert np.array_equal(without[1], with_it[1])
+
+
+def test_an_installation_without_shap_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shap", None)
+    with pytest.raises(MlopsError, match="Install the extra `explain`"):
+        Explainer(Additive(), BACKGROUND, 1, 1)
 
 
 def test_a_row_has_the_same_reasons_alone_and_among_others() -> None:

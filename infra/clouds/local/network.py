@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pulumi
 
+from infra.clouds.local import _paths
 from infra.clouds.local._resource import Ports
 from infra.contracts import NetworkArgs
 from infra.naming import logical
@@ -22,7 +23,7 @@ class Network(pulumi.ComponentResource):
         super().__init__("mlops:local:Network", name, None, opts)
         ports = Ports(
             logical(name, "ports"),
-            {"ports": args.config.local.ports.model_dump()},
+            {"ports": args.config.local.ports.model_dump(), "root": str(_paths.root(args.config))},
             pulumi.ResourceOptions(parent=self),
         )
         self.host = self.guard = ports.host  # who may talk is said by the address alone
