@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["DatabricksSettings", "PrivateLink"]
 
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+NodeType = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{1,59}$")]
 Service = Annotated[str, Field(pattern=r"^vpce-svc-[0-9a-f]{17}$")]
 
 
@@ -28,3 +29,18 @@ class DatabricksSettings(_Frozen):
     metastore_id: Uuid = Field(description="The account's Unity Catalog metastore of the stack's region")
     deployer: Uuid = Field(description="The application id of the service principal that runs `pulumi up`")
     private_link: PrivateLink = Field(description="The only way that clusters have to Databricks")
+    node_types: tuple[NodeType, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Machines of people's clusters, the usual one first; by default those of the environment's size",
+    )
+    # Both as of 2026-11; supported until 22 October 2028 and 13 August 2028. Version 5 of the environment is there too.
+    # https://docs.databricks.com/aws/en/release-notes/runtime/ and .../release-notes/serverless/environment-version/
+    spark_version: str = Field(
+        default="17.3.x-scala2.13",
+        pattern=r"^\d+\.\d+\.x-[\w.-]+$",
+        description="The runtime of people's clusters, with long-term support",
+    )
+    environment_version: str = Field(
+        default="4", pattern=r"^[1-9]\d?$", description="The serverless environment of jobs: 4 and 5 have Python 3.12"
+    )

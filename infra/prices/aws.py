@@ -7,7 +7,7 @@ from typing import NamedTuple
 from infra.config import StackConfig
 from infra.prices.planned import Resource
 
-__all__ = ["USES", "Use"]
+__all__ = ["HOURS", "USES", "Counter", "Use", "Volume"]
 
 HOURS, OFFICE_HOURS = 730.0, 261.0  # of a month; the latter on weekdays, 12 a day
 

@@ -10,6 +10,7 @@ import click
 from infra.engine.environ import PROJECT
 
 if TYPE_CHECKING:
+    from infra.config import StackConfig
     from infra.prices.estimate import Estimate, Line
     from infra.prices.table import Table
 
@@ -25,16 +26,17 @@ BAR = 30  # characters of the longest
 def cost(stack: str, uses: tuple[str, ...], as_json: bool) -> None:
     """Estimate what a stack costs a month, before it is deployed.
 
-    An estimate from list prices in infra/prices/aws.yaml: without taxes, discounts, free tiers and transfer. The stack
+    An estimate from list prices in infra/prices/*.yaml: without taxes, discounts, free tiers and transfer. The stack
     is planned with a release, whether it has one or not.
     """
     from infra.config import ConfigInvalid
-    from infra.prices.table import table
+    from infra.prices.table import table_of
 
-    prices = table("aws")
     try:
+        config = _config(stack)
+        prices = table_of(config)
         volume = _volume(prices, uses)
-        found = of_stack(stack, volume)
+        found = _estimate(config, prices, volume)
     except (ConfigInvalid, ValueError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
@@ -44,12 +46,20 @@ def cost(stack: str, uses: tuple[str, ...], as_json: bool) -> None:
         click.echo(_as_text(found, prices, volume))
 
 
-def of_stack(stack: str, volume: Mapping[str, float]) -> "Estimate":
-    """The estimate of a shipped stack; ConfigInvalid, or ValueError where there are no prices for its cloud."""
+def of_stack(stack: str, volume: Mapping[str, float] | None = None) -> "Estimate":
+    """The estimate of a shipped stack, of the assumed volume unless another is given.
+
+    ConfigInvalid, or ValueError where there are no prices for its cloud.
+    """
+    from infra.prices.table import table_of
+
+    config = _config(stack)
+    prices = table_of(config)
+    return _estimate(config, prices, {**_volume(prices, ()), **(volume or {})})
+
+
+def _config(stack: str) -> "StackConfig":
     from infra.config import StackConfig
-    from infra.prices.estimate import estimate
-    from infra.prices.planned import planned
-    from infra.prices.table import table
 
     file = PROJECT / "stacks" / f"Pulumi.{stack}.yaml"
     if not file.exists():
@@ -57,7 +67,14 @@ def of_stack(stack: str, volume: Mapping[str, float]) -> "Estimate":
     config = StackConfig.read(stack, file)
     if config.aws is None or config.cloud != "aws":
         raise ValueError(f"There are prices for stacks on AWS alone, and {stack} is on {config.cloud}.")
-    return estimate(config, planned(config), table("aws"), volume)
+    return config
+
+
+def _estimate(config: "StackConfig", prices: "Table", volume: Mapping[str, float]) -> "Estimate":
+    from infra.prices.estimate import estimate
+    from infra.prices.planned import planned
+
+    return estimate(config, planned(config), prices, volume)
 
 
 def as_row(found: "Estimate") -> str:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.config import StackConfig
-from infra.prices.aws import USES
+from infra.prices import aws, databricks
 from infra.prices.planned import Resource
 from infra.prices.table import Price, Table
 
 __all__ = ["Estimate", "Line", "estimate"]
+
+USES = {**aws.USES, **databricks.USES}
 
 
 @dataclass(frozen=True)

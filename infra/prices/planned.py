@@ -36,6 +36,9 @@ class _Recorder(mocks.Mocks):
         package, _, type_ = args.typ.partition(":")
         if package not in ("pulumi", "mlops", "pulumi-python"):
             self.resources.append(Resource(type_, args.name, args.inputs))
+        if package == "databricks":  # its ids are numbers
+            ids = ("workspaceId", "applicationId", "policyId", "servingEndpointId", "workspaceUrl", "volumePath")
+            return "1", dict.fromkeys(ids, "1") | args.inputs
         known = ("arn", "keyId", "prefixListId", "functionUrl", "repositoryUrl", "version")
         return f"{args.name}-id", {name: f"{args.name}-{name}" for name in known} | args.inputs
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import yaml
 
-__all__ = ["Assumption", "Price", "Table", "table"]
+from infra.config import StackConfig
+
+__all__ = ["Assumption", "Price", "Table", "table", "table_of"]
 
 HERE = Path(__file__).parent
 
@@ -40,7 +42,18 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     free: dict[str, str]
 
 
+def table_of(config: StackConfig) -> Table:
+    """What a stack is charged by: its cloud's table, and its platform's where another company sends that bill."""
+    cloud = table(config.cloud)
+    if not (HERE / f"{config.platform}.yaml").exists():
+        return cloud
+    more = table(config.platform)
+    return msgspec.structs.replace(
+        cloud, prices=cloud.prices | more.prices, use=cloud.use | more.use, free=cloud.free | more.free
+    )
+
+
 @cache
 def table(cloud: str) -> Table:
-    """The table of a cloud; FileNotFoundError where there is none."""
+    """The table of a cloud or of a platform; FileNotFoundError where there is none."""
     return msgspec.convert(yaml.safe_load((HERE / f"{cloud}.yaml").read_text(encoding="utf-8")), Table)

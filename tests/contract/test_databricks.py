@@ -13,7 +13,7 @@ import pytest
 from infra.clouds.databricks import wheel
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
-from tests.contract.conftest import DIGEST, Plan, Registered
+from tests.contract.conftest import DIGEST, Plan, Registered, stated
 from tests.contract.test_aws import documents
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -129,6 +129,22 @@ def test_a_canary_gets_its_share_and_a_shadow_is_refused(planned: Callable[..., 
     }
     with pytest.raises(Exception, match="databricks has no shadow"):
         planned(STACKS[2], **{"mlops:challenger": json.dumps({"release": CHALLENGER})})
+
+
+def test_a_stack_chooses_machines_runtime_and_environment(planned: Callable[..., Plan]) -> None:
+    mine = json.loads(stated(STACKS[0])["mlops:databricks"])
+    chosen = {"node_types": ["i4i.large"], "spark_version": "16.4.x-scala2.13", "environment_version": "5"}
+    plan = planned(STACKS[0], **{"mlops:databricks": json.dumps(mine | chosen)})
+    (policy,) = of(plan, "ClusterPolicy")
+    definition = json.loads(policy.inputs["definition"])
+    assert definition["node_type_id"] == {"type": "allowlist", "values": ["i4i.large"], "defaultValue": "i4i.large"}
+    assert definition["spark_version"]["value"] == "16.4.x-scala2.13"
+    versions = {
+        e["spec"]["environmentVersion"] for job in of(plan, "Job") for e in job.inputs.get("environments") or []
+    }
+    assert versions == {"5"}
+    usual = json.loads(of(planned(STACKS[0]), "ClusterPolicy")[0].inputs["definition"])
+    assert usual["node_type_id"]["defaultValue"] == "m7g.large"
 
 
 def test_every_resource_of_a_workspace_says_which(planned: Callable[..., Plan]) -> None:

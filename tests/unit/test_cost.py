@@ -8,15 +8,15 @@ from click.testing import CliRunner
 
 from infra.config import ENVIRONMENTS, StackConfig
 from infra.engine.environ import PROJECT
-from infra.prices.aws import HOURS, OFFICE_HOURS, USES
+from infra.prices.aws import HOURS, OFFICE_HOURS
 from infra.prices.command import as_row, cost, of_stack
-from infra.prices.estimate import estimate
+from infra.prices.estimate import USES, estimate
 from infra.prices.planned import Resource
-from infra.prices.table import table
+from infra.prices.table import table, table_of
 
 STACKS = sorted(
     file.name.split(".")[1]
-    for platform in ("sagemaker", "serverless")
+    for platform in ("databricks", "sagemaker", "serverless")
     for file in (PROJECT / "stacks").glob(f"Pulumi.aws-{platform}-*.yaml")
 )
 VOLUME = {name: assumed.value for name, assumed in table("aws").use.items()}
@@ -50,6 +50,29 @@ def test_an_example_by_hand() -> None:
     assert asleep.always_usd == pytest.approx(375.22 * OFFICE_HOURS / HOURS)
 
 
+def test_an_example_of_databricks_by_hand() -> None:
+    """A Small of 4 DBU an hour at $0.078, awake for 60 hours or always; 12 hours of jobs of 3 DBU at $0.50."""
+    entity = {"workloadSize": "Small", "scaleToZeroEnabled": True}
+    awake = {"workloadSize": "Small", "scaleToZeroEnabled": False}
+
+    def job(name: str) -> Resource:
+        task = {"taskKey": name, "pythonWheelTask": {"namedParameters": {"task": name}}}
+        return Resource("index/job:Job", name, {"tasks": [task]})
+
+    def served(*entities: dict) -> Resource:
+        return Resource("index/modelServing:ModelServing", "e", {"config": {"servedEntities": list(entities)}})
+
+    again = Resource("index/job:Job", "retrain", {"tasks": [{"taskKey": "train", "runJobTask": {"jobId": 1}}]})
+    stack = StackConfig.read("aws-databricks-dev", PROJECT / "stacks" / "Pulumi.aws-databricks-dev.yaml")
+    prices = table_of(stack)
+    volume = {name: assumed.value for name, assumed in prices.use.items()}
+    found = estimate(stack, [served(entity), job("train"), job("score"), again], prices, volume)
+    assert (found.always_usd, found.used_usd) == (0, pytest.approx(60 * 4 * 0.078 + 12 * 3 * 0.50))
+    found = estimate(stack, [served(awake, awake), job("monitor")], prices, volume)
+    assert found.always_usd == pytest.approx(2 * HOURS * 4 * 0.078 + HOURS / 24 * 5 / 60 * 3 * 0.50)
+    assert found.used_usd == 0
+
+
 def test_what_has_no_price_is_named_and_never_silently_nothing() -> None:
     unknown = [
         Resource("ec2/natGateway:NatGateway", "nat", {}),
@@ -69,7 +92,7 @@ def test_what_has_no_price_is_named_and_never_silently_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def estimates() -> dict[str, object]:
-    return {stack: of_stack(stack, VOLUME) for stack in STACKS}
+    return {stack: of_stack(stack) for stack in STACKS}
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -88,13 +111,16 @@ def test_the_documentation_states_the_estimates(estimates: dict) -> None:
 
 
 def test_the_table_says_where_each_price_is_from_and_whether_it_was_checked() -> None:
-    prices = table("aws")
+    prices = table_of(StackConfig.read("aws-databricks-dev", PROJECT / "stacks" / "Pulumi.aws-databricks-dev.yaml"))
     for name, price in prices.prices.items():
-        assert re.match(r"https://aws\.amazon\.com/\S+pricing/", price.source), name
+        assert re.match(r"https://(aws\.amazon|www\.databricks)\.com/\S*pricing/", price.source), name
         assert price.usd > 0
         assert price.checked is (price.seen is not None), name
     assert not USES.keys() & prices.free.keys()
     assert all(reason for reason in prices.free.values())
+    unchecked = sum(not price.checked for price in prices.prices.values())
+    said = f"{unchecked} of {len(prices.prices)} could not be"
+    assert said in (PROJECT / "docs" / "aws.md").read_text(encoding="utf-8"), said
 
 
 def test_the_command_says_it_is_an_estimate_and_takes_another_volume() -> None:

@@ -13,7 +13,6 @@ __all__ = ["ENVIRONMENT", "Setting", "environment", "task"]
 PACKAGE = "mlops-reference"
 ENTRY_POINT = "mlops-databricks"  # pyproject.toml: ml.container.databricks
 ENVIRONMENT = "wheel"
-SERVERLESS_VERSION = "4"  # Python 3.12
 EXTRAS = "train,explain,monitor,feedback,s3"
 RETRIES = 2
 BETWEEN_RETRIES_MS = 60_000
@@ -29,10 +28,10 @@ class Setting:
     longest_run_s: int
 
 
-def environment(wheel: pulumi.Input[str]) -> list[Any]:
-    """The wheel with its libraries: those of the platform stay as they are where they fit."""
+def environment(wheel: pulumi.Input[str], version: str) -> list[Any]:
+    """The wheel with its libraries on a version of serverless environments: what that has stays where it fits."""
     requirement = pulumi.Output.concat(PACKAGE, "[", EXTRAS, "] @ file://", wheel)
-    spec = {"environment_version": SERVERLESS_VERSION, "dependencies": [requirement]}
+    spec = {"environment_version": version, "dependencies": [requirement]}
     return [{"environment_key": ENVIRONMENT, "spec": spec}]
 
 

@@ -5,25 +5,28 @@ from typing import Any
 
 import pulumi
 
-from infra.clouds.databricks._account import named
+from infra.clouds.databricks._account import named, settings
 from infra.clouds.databricks._sdk import databricks
 from infra.config import StackConfig
 from infra.naming import logical, tags
 
 __all__ = ["budget_policy", "cluster_policy"]
 
-RUNTIME = "17.3.x-scala2.13"  # the long-term support version
 IDLE_MINUTES = 30
 WORKERS = {"small": 2, "medium": 8, "large": 16}
 CLUSTERS_A_PERSON = 1
 
 
 def cluster_policy(
-    parent: pulumi.Resource, name: str, config: StackConfig, here: Any, node_types: list[str], disks: dict[str, Any]
+    parent: pulumi.Resource, name: str, config: StackConfig, here: Any, usual: list[str], disks: dict[str, Any]
 ) -> pulumi.Output[str]:
-    """One person's cluster, bounded in size, ended when idle, tagged; `disks` are in the cloud's words."""
+    """One person's cluster, bounded in size, ended when idle, tagged.
+
+    `usual` are the cloud's machines where the stack names none, and `disks` are in the cloud's words.
+    """
+    node_types = list(settings(config).node_types or usual)
     definition = {
-        "spark_version": {"type": "fixed", "value": RUNTIME},
+        "spark_version": {"type": "fixed", "value": settings(config).spark_version},
         "data_security_mode": {"type": "fixed", "value": "SINGLE_USER"},
         "node_type_id": {"type": "allowlist", "values": node_types, "defaultValue": node_types[0]},
         "driver_node_type_id": {"type": "allowlist", "values": node_types, "defaultValue": node_types[0]},

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from infra.clouds.databricks import wheel
-from infra.clouds.databricks._account import named
+from infra.clouds.databricks._account import named, settings
 from infra.clouds.databricks._sdk import databricks
 from infra.clouds.databricks._tasks import Setting, environment, task
 from infra.clouds.databricks.workspace import workspace_of
@@ -128,7 +128,7 @@ class Jobs(pulumi.ComponentResource):
             logical(self._name, role),
             name=named(config, role),
             tasks=list(tasks),
-            environments=environment(self._wheel) if uses_wheel else None,
+            environments=environment(self._wheel, settings(config).environment_version) if uses_wheel else None,
             run_as={"service_principal_name": workspace.principals[workload].application_id},
             budget_policy_id=workspace.budget_policy,
             max_concurrent_runs=1,

@@ -21,6 +21,7 @@ from infra.naming import logical, tags
 
 __all__ = ["Platform"]
 
+# Graviton: the least per hour. What there is: https://docs.databricks.com/aws/en/compute/flexible-node-type-instances
 NODE_TYPES = {
     "small": ["m7g.large", "m7g.xlarge"],
     "medium": ["m7g.xlarge", "m7g.2xlarge"],
