@@ -7,6 +7,7 @@ The next run is begun by creating its lease: of many who try, one succeeds. It m
 result, or when that run's lease has expired, because its holder died. Whoever lost its lease that way must not finish.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -25,6 +26,8 @@ __all__ = ["LEASE_S", "RUNS", "Busy", "LeaseLost", "Outcome", "Result", "Run", "
 
 RUNS: Final = "retraining/runs"
 LEASE_S: Final = 60.0
+
+log = logging.getLogger(__name__)
 
 Outcome = Literal["candidate", "refused", "failed", "not-due"]
 
@@ -94,7 +97,10 @@ def begin(store: Store, lease_s: float = LEASE_S) -> Generator[Run]:
 
     def keep() -> None:
         while not stop.wait(lease_s / 4):
-            run.renew(began_at)
+            try:
+                run.renew(began_at)
+            except Exception as error:  # a store that is away for a moment; each cloud's library has its own errors
+                log.warning("The lease of retraining run %d was not renewed: %s", run.number, error)
 
     keeper = threading.Thread(target=keep, name="retraining-lease", daemon=True)
     keeper.start()

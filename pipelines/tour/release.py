@@ -134,7 +134,7 @@ def document_and_verify(play: Play) -> None:
         output = play.mlops(step, "verify", *stacks)
         verdict = output.strip().splitlines()[-1]
         step.fact(
-            f"{verdict.removesuffix(' hold.')} signatures, digests and chain links hold", holds="BROKEN" not in output
+            f"{verdict.removesuffix(' hold.')} signatures, digests, chains and pins hold", holds="BROKEN" not in output
         )
         file = play.store(PROD).path("ledger/00000002.json")
         _flip(file)
@@ -149,7 +149,7 @@ def document_and_verify(play: Play) -> None:
         play.record.ran = [
             (s["stack"], short(s["release"]), s["version"] or "", s["state"], s["since"][11:16]) for s in states
         ]
-        play.record.figure(verdict.split()[0], "signatures, digests and chain links verified")
+        play.record.figure(verdict.split()[0], "signatures, digests, chains and pins verified")
 
 
 def _flip(file: str) -> None:

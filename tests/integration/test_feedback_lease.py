@@ -155,6 +155,25 @@ def test_a_living_holder_keeps_its_lease_beyond_its_length(store: Store) -> None
     process.wait()
 
 
+def test_a_store_that_is_away_for_a_moment_costs_no_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([OSError("503"), RuntimeError("throttled")])
+    written = Store.write
+
+    def write(self: Store, key: str, data: bytes) -> None:
+        if key.startswith(RUNS) and (failure := next(failures, None)):
+            raise failure
+        written(self, key, data)
+
+    monkeypatch.setattr(Store, "write", write)
+    with begin(store, 0.4) as run:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            threading.Event().wait(0.05)
+        with pytest.raises(Busy), begin(store):
+            pass
+        run.finish(finished())
+
+
 def test_who_was_away_too_long_may_not_finish(store: Store) -> None:
     process = holder(store, 0.5)
     process.send_signal(signal.SIGSTOP)
