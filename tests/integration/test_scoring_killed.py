@@ -20,6 +20,7 @@ from tests.conftest import rows_of
 
 ROWS = 6000
 PARTS = 2
+KILLS = 40
 # What scoring asks of the file system to make something last; a kill comes before or after one of these calls.
 STEPS = ("replace", "rename", "link", "unlink", "rmdir")
 FORKS = multiprocessing.get_context("forkserver")
@@ -113,20 +114,22 @@ def test_a_kill_at_every_step_loses_and_doubles_nothing(tmp_path: Path, job: Job
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, job: Job, peace: dict[str, bytes]) -> None:
-    """Two workers with a share each, killed again and again."""
+    """Two workers with a share each, killed again and again, until an output is whole; and then the next one."""
     moments = random.Random(20261124)  # noqa: S311 # no secret
     started = time.monotonic()
     run(again(job, tmp_path / "undisturbed"))
-    longest = (time.monotonic() - started) / 8  # both shares can't be done after two such moments
-    output, killed = tmp_path / "out", 0
-    while killed < 40 and not output.exists():
-        shares = [Job(**{**vars(again(job, output)), "share": Share(index, 2)}) for index in (1, 2)]
-        workers = [start(run, share) for share in shares]
-        workers[killed % 2].join(moments.uniform(0.0, longest))
-        for worker in workers:
-            worker.kill()
-            worker.join()
-        killed += 1
-    assert killed > 1
-    assert run(again(job, output)).rows == ROWS
-    assert folder_bytes(output) == peace
+    longest = time.monotonic() - started
+    outputs, killed = 0, 0
+    while killed < KILLS:
+        outputs += 1
+        output = tmp_path / f"out-{outputs}"
+        while killed < KILLS and not output.exists():
+            shares = [Job(**{**vars(again(job, output)), "share": Share(index, 2)}) for index in (1, 2)]
+            workers = [start(run, share) for share in shares]
+            workers[killed % 2].join(moments.uniform(0.0, longest))
+            for worker in workers:
+                worker.kill()
+                worker.join()
+                killed += worker.exitcode == -signal.SIGKILL
+        assert run(again(job, output)).rows == ROWS
+        assert folder_bytes(output) == peace
