@@ -45,8 +45,8 @@ WRITE, READ = messages.MODEL_VERSION_OPERATION_READ_WRITE, messages.MODEL_VERSIO
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = ["--default-artifact-root", "dbfs:/databricks/mlflow-tracking", "--no-serve-artifacts"]
-    with mlflow_server(tmp_path_factory.mktemp("mlflow"), root) as url:
+    root = "dbfs:/databricks/mlflow-tracking"
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), {"ROOT": root}) as url:
         yield url
 
 

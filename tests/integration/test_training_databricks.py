@@ -77,8 +77,7 @@ def compute(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Serverles
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server that says of runs' files what a workspace says."""
     folder = tmp_path_factory.mktemp("mlflow")
-    root = "dbfs:/databricks/mlflow-tracking"
-    with mlflow_server(folder, ["--default-artifact-root", root, "--no-serve-artifacts"]) as url:
+    with mlflow_server(folder, {"ROOT": "dbfs:/databricks/mlflow-tracking"}) as url:
         yield url
 
 
