@@ -62,6 +62,7 @@ def plan(stack: str, folder: Path, *, preview: bool = False, released: bool = Tr
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "check", lambda *_: DIGEST if released else None)
         asyncio.set_event_loop(asyncio.new_event_loop())
+        settings.set_root_resource(None)  # another plan's has that plan's transformations
         mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor, preview=preview)
         settings.SETTINGS.root_directory = str(folder)
 

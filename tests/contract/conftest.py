@@ -97,6 +97,7 @@ def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Plan]:
         monitor = _Monitor()
         monkeypatch.setattr(release, "check", lambda *_: DIGEST if released else None)
         asyncio.set_event_loop(asyncio.new_event_loop())
+        settings.set_root_resource(None)  # another plan's has that plan's transformations
         mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor)
         settings.SETTINGS.root_directory = str(tmp_path)
         outputs: dict[str, Any] = {}
