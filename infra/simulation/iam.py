@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["policy_problems", "principal_arns"]
+__all__ = ["policy_problems", "policy_size", "principal_arns"]
 
 TOP_LEVEL = {"Version", "Id", "Statement"}
 STATEMENT = {
@@ -38,7 +38,8 @@ OPERATORS = {
     *(f"Arn{kind}" for kind in ("Equals", "NotEquals", "Like", "NotLike")),
     *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "Null"),
 }
-# The longest document of each kind, without white space (IAM and STS quotas; S3's for a bucket's policy).
+# The longest document of each kind, without white space (IAM and STS quotas; S3's for a bucket's policy). A role's
+# inline policies have their 10,240 together: `together` in rules/aws/iam.yaml.
 OF_IDENTITIES = ("identity", "inline")  # a managed policy, and one that is part of a role
 LONGEST = {"identity": 6144, "inline": 10240, "trust": 2048, "resource": 20480, "repository": 10240}
 
@@ -65,9 +66,13 @@ def policy_problems(document: Any, kind: str) -> Iterator[str]:
     sids = [each["Sid"] for each in listed if isinstance(each, Mapping) and each.get("Sid")]
     if repeated := {sid for sid in sids if sids.count(sid) > 1}:
         yield f"has more than one statement with the Sid {', '.join(sorted(repeated))}"
-    size = len(re.sub(r"\s", "", json.dumps(document)))
-    if size > LONGEST[kind]:
+    if (size := policy_size(document)) > LONGEST[kind]:
         yield f"has {size} characters without white space; {LONGEST[kind]} are allowed"
+
+
+def policy_size(document: Any) -> int:
+    """The characters of a document, text or parsed, as IAM counts them: without white space."""
+    return len(re.sub(r"\s", "", document if isinstance(document, str) else json.dumps(document)))
 
 
 def principal_arns(document: Any) -> Iterator[str]:

@@ -126,8 +126,11 @@ class Moto:
             raise MotoRefused(f"{service}:{call.operation}: {error}") from error
 
     def _empty(self, thing: Thing, bucket: str) -> None:
-        """Delete every version of every object, as `forceDestroy` does."""
+        """Delete every version of every object and every delete marker, as `forceDestroy` does."""
         client = self._client("s3", thing.region, thing.account)
+        # The bucket's versioning has been destroyed before it, and moto can't delete versions where none are kept.
+        if client.get_bucket_versioning(Bucket=bucket).get("Status") == "Suspended":
+            client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
             for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
                 client.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])

@@ -81,4 +81,5 @@ def _providers(world: World) -> Generator[dict[str, str]]:
         try:
             yield {"PULUMI_DEBUG_PROVIDERS": ",".join(attached)}
         finally:
-            end()
+            for server in servers:
+                server.stop(0).wait()  # gRPC's own threads must be done with a server before it is forgotten

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from infra.simulation.account import Thing
-from infra.simulation.iam import principal_arns
+from infra.simulation.iam import policy_size, principal_arns
 from infra.simulation.managed import managed_policy_problem
 from infra.simulation.network import network_problems
 from infra.simulation.paths import texts, values_at
@@ -27,6 +27,7 @@ def state_problems(rule: Rule, thing: Thing, account: list[Thing], world: list[T
     yield from _outside(rule, thing, others)
     yield from _untrusted(rule, thing, others, world)
     yield from _principals(rule, thing, others)
+    yield from _too_long(rule, thing, others)
     documents = {re.sub(r"\[\]", "", path) for path in rule.documents}
     for path, text in texts(thing.inputs):
         if re.split(r"[.\[]", path)[0] not in documents:
@@ -142,6 +143,20 @@ def _principals(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Probl
                 arns = [known for each in (*others, thing) for known in _arns(each)]
                 if not _is_elsewhere(arn, thing) and "*" not in arn and arn not in arns:
                     yield Problem(place, f"has the principal {arn!r}, and nothing in this account has that ARN")
+
+
+def _too_long(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    """Policies that have a limit in common."""
+    for path, limit in rule.together.items():
+        beside = [o for o in others if limit.per and o.type == thing.type and o.get(limit.per) == thing.get(limit.per)]
+        texts_ = [text for each in (thing, *beside) for _, text in values_at(each.inputs, path)]
+        size = sum(policy_size(text) for text in texts_ if not contains_unknown(text))
+        if len(texts_) > 1 and size > limit.most:
+            whose = f" of {limit.per} {thing.get(limit.per)!r}" if limit.per else ""
+            yield Problem(
+                path,
+                f"comes to {size} characters with the others{whose}, without white space; {limit.most} are allowed",
+            )
 
 
 def _is_elsewhere(value: str, thing: Thing) -> bool:

@@ -106,6 +106,24 @@ def test_a_bucket_with_objects_stays_unless_it_may_be_emptied(aws: Cloud, moto: 
     assert "store-d" not in [bucket["Name"] for bucket in client(moto, "s3").list_buckets()["Buckets"]]
 
 
+@pytest.mark.parametrize("versioned", ["Enabled", "Suspended"])
+def test_versions_and_delete_markers_are_emptied_too(aws: Cloud, moto: Moto, versioned: str) -> None:
+    """A destroy ends the versioning first, as the bucket can't go before it."""
+    name, s3 = f"versions-{versioned.lower()}", client(moto, "s3")
+    aws.create("s3/bucket:Bucket", "b", bucket=name, forceDestroy=True)
+    s3.put_object(Bucket=name, Key="before", Body=b"0")  # has no version of its own
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("kept", "deleted", "deleted"):
+        s3.put_object(Bucket=name, Key=key, Body=b"1")
+    for _ in range(2):
+        s3.delete_object(Bucket=name, Key="deleted")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": versioned})
+    listed = s3.list_object_versions(Bucket=name)
+    assert (len(listed["Versions"]), len(listed["DeleteMarkers"])) == (4, 2)
+    aws.delete("s3/bucket:Bucket", "b", name)
+    assert name not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+
+
 def test_a_stack_of_another_account_is_made_in_that_account(aws: Cloud, moto: Moto) -> None:
     aws.configure({"region": "eu-central-1", "allowedAccountIds": json.dumps(["210987654321"])})
     assert "210987654321" in aws.create("sns/topic:Topic", "t", name="elsewhere")["arn"]

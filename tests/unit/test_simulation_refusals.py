@@ -160,6 +160,14 @@ def role_with_policy(aws: Cloud) -> str:
     return name
 
 
+def inline(aws: Cloud, name: str, whose: str) -> None:
+    """More than half of what a role's own policies may come to; the first of each role is accepted."""
+    if name == "a":
+        role(aws, name=whose)
+    long = policy(Resource=["arn:aws:s3:::bucket"] * 250)
+    aws.create("iam/rolePolicy:RolePolicy", f"{whose}-{name}", name=name, role=whose, policy=long)
+
+
 def subnet_with_endpoint(aws: Cloud) -> str:
     network = vpc(aws)
     inside = subnet(aws, network, "10.0.1.0/24")["id"]
@@ -500,6 +508,10 @@ WRONG: dict[str, tuple[Wrong, str]] = {
             "iam/rolePolicy:RolePolicy", "p", role=role(aws)["id"], policy=policy(Resource=["arn:aws:s3:::b"] * 700)
         ),
         "10240 are allowed",
+    ),
+    "too long policies inside a role together": (
+        lambda aws: [inline(aws, name, whose) for name in ("a", "b") for whose in ("one", "two")],
+        "comes to 1[0-9]{4} characters with the others of role 'one'.*10240 are allowed",
     ),
     "principal in a policy of an identity": (lambda aws: with_policy(aws, policy(Principal="*")), "can't have"),
     "condition operator that doesn't exist": (

@@ -63,6 +63,13 @@ class Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unless: str  # a property that switches the check off
 
 
+class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Documents that share one limit of characters: at one path, of all things whose property `per` is the same."""
+
+    most: int
+    per: str | None = None  # of this thing alone where none is given
+
+
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The operations of the service's published contract; members have the properties' names unless `members` says."""
 
@@ -127,6 +134,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted: "Trusted | None" = None
     holds: list[str] = []  # those of them that keep what they refer to from being deleted
     documents: dict[str, Literal["identity", "inline", "resource", "repository", "trust", "json"]] = {}
+    together: dict[str, Together] = {}  # path of policies → what they may come to
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
     apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
     api: Api | None = None
