@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-__all__ = ["Door", "signed_door"]
+__all__ = ["Door", "is_signed", "signed_door"]
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request, "
@@ -44,7 +44,8 @@ def signed_door(behind: str, key: str, secret: str, region: str) -> Generator[Do
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if not _is_signed(self, body, key, secret, region):
+            hashed = self.headers.get("X-Amz-Content-SHA256") == hashlib.sha256(body).hexdigest()
+            if not hashed or not is_signed(self, body, Credentials(key, secret), region, "sagemaker-mlflow"):
                 door.refused += 1
                 return self._answer(403, b'{"error_code": "PERMISSION_DENIED", "message": "not signed"}', {})
             door.asked_for.add(self.headers["x-mlflow-sm-tracking-server-arn"])
@@ -82,16 +83,15 @@ def signed_door(behind: str, key: str, secret: str, region: str) -> Generator[Do
         server.server_close()
 
 
-def _is_signed(asked: BaseHTTPRequestHandler, body: bytes, key: str, secret: str, region: str) -> bool:
+def is_signed(asked: BaseHTTPRequestHandler, body: bytes, credentials: Credentials, region: str, service: str) -> bool:
     """Whether the signature is the one that botocore itself computes with the key, of this body and these headers."""
     claimed = AUTHORIZATION.fullmatch(asked.headers.get("Authorization", ""))
-    if claimed is None or (claimed["key"], claimed["region"], claimed["service"]) != (key, region, "sagemaker-mlflow"):
-        return False
-    if asked.headers.get("X-Amz-Content-SHA256") != hashlib.sha256(body).hexdigest():
+    key = credentials.access_key
+    if claimed is None or (claimed["key"], claimed["region"], claimed["service"]) != (key, region, service):
         return False
     signed = {name: asked.headers[name] for name in claimed["headers"].split(";")}
     request: Any = AWSRequest(asked.command, f"http://{asked.headers['Host']}{asked.path}", signed, body)
     request.context["timestamp"] = asked.headers["X-Amz-Date"]
-    auth = SigV4Auth(Credentials(key, secret), "sagemaker-mlflow", region)
+    auth = SigV4Auth(credentials, service, region)
     expected = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
     return expected == claimed["signature"]

@@ -9,7 +9,17 @@ from ml.aws.client import aws_errors, client, passes_by_itself, region_of
 from ml.aws.logs import JobLog
 from ml.errors import InputRefused, MlopsError
 
-__all__ = ["ARRAY_INDEX", "ARRAY_SIZE", "JOB_ID", "follow", "is_under_way", "share_of", "submit"]
+__all__ = [
+    "ARRAY_INDEX",
+    "ARRAY_SIZE",
+    "JOB_ID",
+    "command_of",
+    "follow",
+    "is_under_way",
+    "share_of",
+    "stop_command",
+    "submit",
+]
 
 # What Batch tells a job in its environment.
 JOB_ID: Final = "AWS_BATCH_JOB_ID"
@@ -17,7 +27,7 @@ ARRAY_INDEX: Final = "AWS_BATCH_JOB_ARRAY_INDEX"  # of a child of an array, from
 ARRAY_SIZE: Final = "AWS_BATCH_JOB_ARRAY_SIZE"
 LARGEST_ARRAY: Final = 10_000
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
-POLL_S: Final = 5.0
+POLL_S = 5.0
 LONGEST_SILENCE: Final = 60  # how many times in a row AWS may not answer
 Say = Callable[[str], None]
 
@@ -62,6 +72,22 @@ def is_under_way(queue: str, name: str) -> bool:
     return any(job["jobName"] == name and job["status"] not in ENDED for job in jobs)
 
 
+def command_of(arn: str) -> list[str]:
+    """What a job was submitted to do; InputRefused for what is no job, MlopsError when AWS doesn't say."""
+    try:
+        found = client("batch", region_of(_a_job(arn))).describe_jobs(jobs=[_id_of(arn)])["jobs"]
+    except aws_errors() as error:
+        raise MlopsError(f"AWS Batch doesn't say what the job {_id_of(arn)} is: {error}") from error
+    if not found:
+        raise _forgotten(arn)
+    return found[0].get("container", {}).get("command", [])
+
+
+def stop_command(arn: str) -> str:
+    """What ends the job."""
+    return f"aws batch terminate-job --job-id {_id_of(arn)} --reason 'not needed'"
+
+
 def share_of(environment: Mapping[str, str]) -> tuple[int, int] | None:
     """Which share, from 1, of how many this process is, as Batch says; None outside an array."""
     index, size = environment.get(ARRAY_INDEX), environment.get(ARRAY_SIZE)
@@ -72,17 +98,15 @@ def share_of(environment: Mapping[str, str]) -> tuple[int, int] | None:
     return int(index) + 1, int(size)
 
 
-def follow(arn: str, progress: Say, show: Say, *, poll_s: float = POLL_S) -> None:
+def follow(arn: str, progress: Say, show: Say) -> None:
     """Say what happens and what a single job prints until it has ended; MlopsError when it failed.
 
     The job goes on when this ends before it.
     """
-    if (parts := arn.split(":"))[2:3] != ["batch"] or not parts[-1].startswith("job/"):
-        raise InputRefused(f"{arn!r} is not the ARN of a job of AWS Batch.")
-    watched = _Watched(arn, progress, show)
+    watched = _Watched(_a_job(arn), progress, show)
     while watched.look() not in ENDED:
-        time.sleep(poll_s)  # Batch tells nobody; it is asked
-    time.sleep(poll_s)  # CloudWatch shows the last lines some seconds late
+        time.sleep(POLL_S)  # Batch tells nobody; it is asked
+    time.sleep(POLL_S)  # CloudWatch shows the last lines some seconds late
     watched.end()
 
 
@@ -90,7 +114,7 @@ class _Watched:
     """A job, and the log of its present attempt where it has one of its own."""
 
     def __init__(self, arn: str, progress: Say, show: Say) -> None:
-        self._id, self._progress, self._show = arn.rpartition("/")[2], progress, show
+        self._id, self._progress, self._show = _id_of(arn), progress, show
         self._batch, self._logs = client("batch", region_of(arn)), client("logs", region_of(arn))
         self._job: dict[str, Any] = {}
         self._log: JobLog | None = None
@@ -102,7 +126,7 @@ class _Watched:
         try:
             found = self._batch.describe_jobs(jobs=[self._id])["jobs"]
             if not found:
-                raise InputRefused(f"AWS Batch knows no job {self._id}; it forgets them after some days.")
+                raise _forgotten(self._id)
             self._job = found[0]
             self._say(_standing(self._job))
             self._read()
@@ -150,6 +174,20 @@ class _Watched:
         if line != self._said:
             self._said = line
             self._progress(line)
+
+
+def _a_job(arn: str) -> str:
+    if (parts := arn.split(":"))[2:3] != ["batch"] or not parts[-1].startswith("job/"):
+        raise InputRefused(f"{arn!r} is not the ARN of a job of AWS Batch.")
+    return arn
+
+
+def _id_of(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+def _forgotten(arn: str) -> InputRefused:
+    return InputRefused(f"AWS Batch knows no job {_id_of(arn)}; it forgets them after some days.")
 
 
 def _standing(job: dict[str, Any]) -> str:

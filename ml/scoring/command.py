@@ -13,6 +13,7 @@ from ml.errors import InputRefused, MlopsError
 if TYPE_CHECKING:
     from ml.runtime import Runtime
     from ml.scoring.job import Job, Outcome
+    from ml.scoring.spark import SparkOutcome
 
 __all__ = ["score"]
 
@@ -31,8 +32,8 @@ def _share(_context: click.Context, _option: click.Parameter, value: str | None)
 
 
 @click.command(epilog="Example: mlops score --stack local-dev people.parquet scores/2026-11")
-@click.argument("input", metavar="INPUT")
-@click.argument("output", metavar="OUTPUT")
+@click.argument("input", metavar="INPUT", required=False)
+@click.argument("output", metavar="OUTPUT", required=False)
 @click.option("--stack", help="Score with the release that this stack serves, from its store.")
 @click.option("--release", help="Score with the release of this digest.  [default: the stack's]")
 @click.option("--store", "store_uri", help="URI of the object store that holds the release.  [default: the stack's]")
@@ -73,13 +74,16 @@ def _share(_context: click.Context, _option: click.Parameter, value: str | None)
     show_default=True,
     help="Where the stack's platform scores: how many machines share the work.",
 )
+@click.option(
+    "--follow", "followed", metavar="ARN", help="Follow a scoring that was started on a stack's platform before."
+)
 @click.option("--here", is_flag=True, help="Score in this process although the stack's platform would.")
 @click.option("--restart", is_flag=True, help="Drop what an unfinished scoring left beside OUTPUT.")
 @click.option("--spark", is_flag=True, help="Run on Spark: the session of spark-submit, or one on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
-    input: str,  # noqa: A002 # the argument's name
-    output: str,
+    input: str | None,  # noqa: A002 # the argument's name
+    output: str | None,
     stack: str | None,
     release: str | None,
     store_uri: str | None,
@@ -99,21 +103,27 @@ def score(
 
     OUTPUT has the identifiers, score, decision and release. Further columns of INPUT are passed over.
 
-    Where the stack's platform has a job that scores, it is started, on several machines with --shares, and followed.
+    Where the stack's platform has a job that scores, it is started, on several machines with --shares, and followed;
+    it goes on when this is ended, and `mlops score --follow ARN` shows it again.
     """
     from ml.aws.batch import share_of
     from ml.problem import load_problem
     from ml.runtime import Runtime
-    from ml.scoring.batch import score_on_the_platform
+    from ml.scoring.batch import follow, submit
     from ml.scoring.job import Job, Share
 
+    if options["followed"]:
+        follow(options["followed"], as_json=as_json)
+        return
+    if input is None or output is None:
+        raise click.UsageError("Say what to score and where to, INPUT and OUTPUT, or --follow a scoring.")
     if spark and (share or options["restart"]):
         raise click.UsageError("--part and --restart are not for Spark, which divides and repeats the work itself.")
     runtime = Runtime.load(stack) if stack else None
     store_uri, release = _release(runtime, release, store_uri)
     if runtime and runtime.scoring_job and not (here or spark or share):
         words = _words(input, output, store_uri, release, identifiers, options)
-        score_on_the_platform(runtime, input, output, words, shares, as_json=as_json)
+        follow(submit(runtime, input, output, words, shares), as_json=as_json)
         return
     if shares > 1:
         raise click.UsageError("--shares is for a stack whose platform scores. Here, run N commands with --part I/N.")
@@ -129,12 +139,7 @@ def score(
         rows_per_part=options["rows_per_part"],
         restart=options["restart"],
     )
-    if spark:
-        from ml.scoring.spark import score_with_spark, session
-
-        outcome = score_with_spark(session(), job)
-    else:
-        outcome = _here(job)
+    outcome = _on_spark(job) if spark else _here(job)
     click.echo(json.dumps(outcome.as_json(), indent=2) if as_json else outcome.as_text())
 
 
@@ -160,6 +165,12 @@ def _release(runtime: "Runtime | None", release: str | None, store_uri: str | No
             f"The stack {stack} serves no release yet. Run `mlops release --stack {stack}`, then `pulumi up`."
         )
     return store_uri or runtime.store_uri, release
+
+
+def _on_spark(job: "Job") -> "SparkOutcome":
+    from ml.scoring.spark import score_with_spark, session
+
+    return score_with_spark(session(), job)
 
 
 def _here(job: "Job") -> "Outcome":

@@ -5,12 +5,10 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ml.errors import InputRefused, MlopsError
-from ml.serving.access.keys import own_headers
 from ml.serving.access.options import access_options, access_settings
 from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
 from ml.store import Store
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["predict", "serve", "settings_of"]
 
-TIMEOUT_S: Final = 60.0
 SHOWN_ROWS: Final = 20
 SHOWN_REASONS: Final = 5
 
@@ -134,54 +131,16 @@ def predict(file: Any, stack: str, explain: bool, as_json: bool) -> None:
     """Ask a stack's endpoint for predictions of the rows in FILE (`-` for standard input).
 
     FILE holds one row as a JSON object, a list of rows, or {"rows": [row, ...]}, where "subjects": [name, ...]
-    may say whom each row is about. Without FILE, the endpoint's own example row is sent.
+    may say whom each row is about. Without FILE, the endpoint's own example row is sent. Where AWS asks for signed
+    requests (a function's URL, an endpoint of SageMaker), they are signed with your credentials.
     """
     from ml.runtime import Runtime
+    from ml.serving.ask import ask, example
 
-    url = Runtime.load(stack).endpoint_url
-    if url is None:
-        raise MlopsError(
-            f"The stack {stack} serves nothing yet. Run `mlops release --stack {stack}`, then `pulumi up`."
-        )
-    body = file.read() if file else _example(url)
-    answer = _ask(f"{url}/predict{'?explain=true' if explain else ''}", body)
+    runtime = Runtime.load(stack)
+    body = file.read() if file else example(runtime)
+    answer = ask(runtime, body, explain=explain)
     click.echo(json.dumps(answer) if as_json else _readable(answer, None if file else body))
-
-
-def _example(url: str) -> bytes:
-    description = _ask(f"{url}/openapi.json", None)
-    content = description["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    return json.dumps(content["examples"]["one row"]["value"]).encode()
-
-
-def _ask(url: str, body: bytes | None) -> dict[str, Any]:
-    import urllib.error
-    import urllib.request
-
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"} | own_headers())  # noqa: S310 # the stack's own URL
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-            return cast(dict[str, Any], json.load(response))
-    except urllib.error.HTTPError as error:
-        said = _refusal(error.read())
-        if 400 <= error.code < 500:
-            raise InputRefused(said) from error
-        raise MlopsError(f"{url} answered {error.code}: {said}") from error
-    except (OSError, ValueError) as error:
-        why = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise MlopsError(f"The endpoint {url} can't be reached: {why}. `pulumi up` mends what is down.") from error
-
-
-def _refusal(data: bytes) -> str:
-    try:
-        refusal = json.loads(data)
-        mistakes = [
-            f"\n  row {m['row']}, column {m.get('column', '-')}: expected {m['expected']}, got {m['got']}"
-            for m in refusal.get("mistakes", [])
-        ]
-        return str(refusal["error"]) + "".join(mistakes)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return data[:500].decode(errors="replace")
 
 
 def _readable(answer: dict[str, Any], sent: bytes | None) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from ml.aws import batch
+from ml.aws.batch import stop_command
 from ml.data.read import ingest
 from ml.errors import MlopsError
 from ml.problem import Problem
@@ -55,11 +56,9 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Progress) ->
     return arn
 
 
-def follow(
-    arn: str, progress: Progress, show: Progress, runtime: Runtime, *, poll_s: float = batch.POLL_S
-) -> Candidate:
+def follow(arn: str, progress: Progress, show: Progress, runtime: Runtime) -> Candidate:
     """Say what happens until the job has ended: its candidate; MlopsError when it failed, or left none."""
-    batch.follow(arn, progress, show, poll_s=poll_s)
+    batch.follow(arn, progress, show)
     store, job = Store(runtime.store_uri), arn.rpartition("/")[2]
     try:
         report = Report.model_validate_json(store.read(report_key(job)))
@@ -69,8 +68,3 @@ def follow(
             "Was the image built from another version of this project?"
         ) from error
     return Candidate(job, f"runs:/{report.run_id}", report.run_id, report.evaluation, report.gates)
-
-
-def stop_command(arn: str) -> str:
-    """What ends the job."""
-    return f"aws batch terminate-job --job-id {arn.rpartition('/')[2]} --reason 'not needed'"

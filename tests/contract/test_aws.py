@@ -261,6 +261,70 @@ def test_dev_and_test_stop_off_hours_and_prod_scales(planned: Callable[..., Plan
         assert len(of_type(plan, "appautoscaling/target:Target")) == stack.endswith("prod")
 
 
+@pytest.mark.parametrize("stack", ALL)
+def test_whoever_starts_machines_with_encrypted_disks_may_lend_the_key_to_them(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    """SageMaker's API reference: CreateEndpoint and CreateTrainingJob need kms:CreateGrant where a key is named."""
+    starting = {"sagemaker:CreateEndpoint", "sagemaker:CreateTrainingJob"}
+    allowed: dict[str, set[str]] = {}
+    for name, statement in documents(planned(stack)):
+        if statement["Effect"] == "Allow" and "Principal" not in statement:
+            allowed.setdefault(name, set()).update(statement["Action"])
+    starters = {name for name, actions in allowed.items() if starting & actions}
+    assert bool(starters) is ("sagemaker" in stack)
+    assert {name for name in starters if "kms:CreateGrant" in allowed[name]} == starters
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("Europe/Berlin", 11), ("America/Los_Angeles", 20), ("Asia/Kolkata", 6)])
+def test_an_endpoint_that_is_gone_at_night_is_monitored_at_noon(
+    planned: Callable[..., Plan], zone: str, hour: int
+) -> None:
+    plan = planned("aws-sagemaker-dev", **{"mlops:time_zone": zone})
+    assert schedule_of(plan) == f"cron(0 {hour} ? * * *)"
+    assert schedule_of(planned("aws-sagemaker-prod")) == "cron(0 * ? * * *)"
+
+
+def schedule_of(plan: Plan) -> str:
+    return plan.named("endpoint-monitoring").inputs["monitoringScheduleConfig"]["scheduleConfig"]["scheduleExpression"]
+
+
+def test_training_takes_spare_capacity_where_the_environment_says_so(planned: Callable[..., Plan]) -> None:
+    for stack in STACKS:
+        (step,) = json.loads(planned(stack).named("jobs-training").inputs["pipelineDefinition"])["Steps"]
+        job, limits = step["Arguments"], step["Arguments"]["StoppingCondition"]
+        assert job.get("EnableManagedSpotTraining", False) is stack.endswith("dev")
+        assert limits.get("MaxWaitTimeInSeconds", 10**6) > limits["MaxRuntimeInSeconds"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_logs_of_what_sagemaker_runs_are_encrypted_and_end(planned: Callable[..., Plan], stack: str) -> None:
+    groups = {r.inputs["name"]: r.inputs for r in of_type(planned(stack), "cloudwatch/logGroup:LogGroup")}
+    endpoint = planned(stack).named("endpoint-endpoint").inputs["name"]
+    for name in ("TrainingJobs", "ProcessingJobs", f"Endpoints/{endpoint}"):
+        group = groups[f"/aws/sagemaker/{name}"]
+        assert group["kmsKeyId"]
+        assert group["retentionInDays"] >= ENVIRONMENTS[stack.rpartition("-")[2]].log_retention_days
+
+
+@pytest.mark.parametrize("stack", ALL)
+def test_the_trail_has_every_call_and_who_touched_the_store_or_a_copy_of_it(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    plan = planned(stack)
+    data, calls = (
+        {each["field"]: each for each in selector["fieldSelectors"]}
+        for selector in plan.named("observability-trail").inputs["advancedEventSelectors"]
+    )
+    assert calls == {"eventCategory": {"field": "eventCategory", "equals": ["Management"]}}  # reads and writes
+    # The trail's own bucket is left out: each of its files would be an event, and so on.
+    buckets = {r.name: r.inputs["bucket"] for r in of_type(plan, "s3/bucket:Bucket")}
+    recorded = " ".join(data["resources.ARN"]["startsWiths"])
+    assert len(data["resources.ARN"]["startsWiths"]) == len(buckets) - 1
+    copies = {name for name, bucket in buckets.items() if f":{bucket}/" in recorded}
+    assert buckets.keys() - copies <= {"observability-audit-bucket", "store-bucket"}  # the store's is an output
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_bad_release_is_taken_back_by_alarms_that_exist(planned: Callable[..., Plan], stack: str) -> None:
     plan = planned(stack)
@@ -332,6 +396,8 @@ def test_a_shared_account_gets_nothing_twice_that_it_has_once(planned: Callable[
         "costexplorer/anomalyMonitor:AnomalyMonitor",
     )
     assert not of_type(plan, *once)
+    groups = {r.inputs["name"] for r in of_type(plan, "cloudwatch/logGroup:LogGroup")}
+    assert not {f"/aws/sagemaker/{jobs}" for jobs in ("TrainingJobs", "ProcessingJobs")} & groups
     assert all(of_type(planned("aws-sagemaker-prod"), type_) for type_ in once)
 
 

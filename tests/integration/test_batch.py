@@ -1,19 +1,18 @@
-"""AWS Batch as moto's server has it: what is submitted, how the children of an array share the work, what a monitor
-submits. moto runs no container and says at once that a job has succeeded, so the children are processes of this test.
+"""Training and scoring as jobs of AWS Batch, by the definitions of the shipped stack; and what a monitor submits.
+
+The queue is moto's, which runs nothing: tests/fargate.py runs the jobs as processes of this machine.
 """
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,131 +30,191 @@ from ml.release.keys import personal_folder
 from ml.runtime import Runtime
 from ml.scoring.command import score
 from ml.store import Store
+from ml.training.command import train
 from tests.aws import aws
 from tests.conftest import rows_of
+from tests.fargate import Fargate, fargate
+from tests.integration.conftest import mlflow_server
 from tests.monitor_data import NOW, deliver, log_predictions, resampled, watchful
+from tests.planned import Planned, plan
+from tests.signed import signed_door
 
-REGION, BUCKET = "eu-west-1", "lake"
+REGION, QUEUE = "eu-west-1", "jobs"
+ROOT = Path(__file__).parents[2]
 SHARES, PART_ROWS, ROWS = 3, 400, 6000
-TIMEOUT_S = 240
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """The shipped stack, as the project's program makes it."""
+    return plan("aws-serverless-dev", tmp_path_factory.mktemp("planned") / "account")
+
+
+def named(planned: Planned, name: str) -> Any:
+    """What the program states of one of its resources."""
+    return next(dict(resource.properties) for resource in planned.resources if resource.name == name)
 
 
 @pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch, store: Store, published: str) -> Iterator[Runtime]:
-    """A stack without a server: its queue and jobs in moto, its store in moto's S3, with the release in it."""
+def runtime(monkeypatch: pytest.MonkeyPatch, store: Store, published: str, planned: Planned) -> Iterator[Runtime]:
+    """A stack without a server: its queue, jobs and log in moto, its store in moto's S3, with the release in it."""
     monkeypatch.setitem(default_user_config, "batch", {"use_docker": False})
     monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(personal_folder()))  # a shared store trusts no user's own keys
+    monkeypatch.setattr("ml.aws.batch.POLL_S", 0.1)
+    told = named(planned, "jobs-runtime")
     with aws(monkeypatch, REGION):
         s3 = s3fs.S3FileSystem(skip_instance_cache=True)
-        s3.mkdir(BUCKET, region_name=REGION)
-        s3.put(store.path(key_of(published)), f"{BUCKET}/{key_of(published)}", recursive=True)
-        batch, ec2 = boto3.client("batch"), boto3.client("ec2")
-        role = boto3.client("iam").create_role(RoleName="batch", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        network = {
-            "subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
-            "securityGroupIds": [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]],
-        }
-        batch.create_compute_environment(
-            computeEnvironmentName="capacity",
-            type="MANAGED",
-            computeResources={"type": "FARGATE", "maxvCpus": 4, **network},
-            serviceRole=role,
-        )
-        order = [{"order": 1, "computeEnvironment": "capacity"}]
-        queue = batch.create_job_queue(jobQueueName="jobs", state="ENABLED", priority=1, computeEnvironmentOrder=order)[
-            "jobQueueArn"
-        ]
-        size = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
-        container = {"image": "image", "command": ["score", "--help"], "resourceRequirements": size}
-        made = {
-            name: batch.register_job_definition(
-                jobDefinitionName=name, type="container", containerProperties=container
-            )["jobDefinitionArn"]
-            for name in ("train", "score")
-        }
-        yield Runtime(
-            stack="aws-serverless-dev",
-            cloud="aws",
-            platform="serverless",
-            environment="dev",
-            store_uri=f"s3://{BUCKET}",
-            tracking_uri="",
-            monitor_url="",
-            release=published,
-            training_job=made["train"],
-            scoring_job=made["score"],
-            job_queue=queue,
-        )
+        s3.mkdir(told["bucket"], region_name=REGION)
+        s3.pipe(f"{told['bucket']}/{told['key']}", told["content"].encode())
+        s3.put(store.path(key_of(published)), f"{told['bucket']}/{key_of(published)}", recursive=True)
+        boto3.client("logs").create_log_group(logGroupName=named(planned, "platform-log")["name"])
+        made = {name: registered(named(planned, f"jobs-{name}")) for name in ("train", "score")}
+        jobs_ = {"training_job": made["train"], "scoring_job": made["score"], "job_queue": queue()}
+        runtime = Runtime.parse(json.loads(told["content"]) | jobs_ | {"release": published}, "the plan")
+        monkeypatch.setenv("MLOPS_RUNTIME", runtime.model_dump_json())
+        monkeypatch.setattr("ml.runtime.Runtime.load", lambda _=None: runtime)
+        yield runtime
+
+
+def registered(definition: Any) -> str:
+    """The ARN of a definition in moto, which takes a program's as boto3 names it."""
+    retries = definition["retryStrategy"]
+    return boto3.client("batch").register_job_definition(
+        jobDefinitionName=definition["name"],
+        type=definition["type"],
+        platformCapabilities=definition["platformCapabilities"],
+        containerProperties=json.loads(definition["containerProperties"]),
+        retryStrategy={"attempts": retries["attempts"], "evaluateOnExit": retries["evaluateOnExits"]},
+    )["jobDefinitionArn"]
+
+
+def queue() -> str:
+    """The ARN of a queue with somewhere to run."""
+    batch, ec2 = boto3.client("batch"), boto3.client("ec2")
+    role = boto3.client("iam").create_role(RoleName="batch", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    network = {
+        "subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
+        "securityGroupIds": [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]],
+    }
+    capacity = {"type": "FARGATE", "maxvCpus": 4, **network}
+    batch.create_compute_environment(
+        computeEnvironmentName="capacity", type="MANAGED", computeResources=capacity, serviceRole=role
+    )
+    order = [{"order": 1, "computeEnvironment": "capacity"}]
+    return batch.create_job_queue(jobQueueName=QUEUE, state="ENABLED", priority=1, computeEnvironmentOrder=order)[
+        "jobQueueArn"
+    ]
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Iterator[Fargate]:
+    with fargate(monkeypatch, REGION) as running:
+        yield running
 
 
 def jobs(name: str) -> list[dict[str, Any]]:
     """The jobs of this name, in full."""
     batch = boto3.client("batch")
-    found = batch.list_jobs(jobQueue="jobs", jobStatus="SUCCEEDED")["jobSummaryList"]
+    found = batch.list_jobs(jobQueue=QUEUE, jobStatus="SUCCEEDED")["jobSummaryList"]
     ids = [job["jobId"] for job in found if job["jobName"] == name and ":" not in job["jobId"]]
     return batch.describe_jobs(jobs=ids)["jobs"] if ids else []
 
 
-def child(command: list[str], index: int) -> subprocess.Popen[str]:
-    """A child of the array, as Batch starts the image for it."""
-    array = {"AWS_BATCH_JOB_ARRAY_INDEX": str(index), "AWS_BATCH_JOB_ARRAY_SIZE": str(SHARES)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "ml.container", *command],
-        env=os.environ | array,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def test_a_training_comes_back_with_its_candidate(
+    runtime: Runtime, running: Fargate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the stack's job: its machine is taken away once, and the next attempt trains from the beginning."""
+
+    def taken_away(_job: Any, attempt: int, process: "subprocess.Popen[str]") -> None:
+        if attempt == 1:
+            process.kill()
+
+    running.on_machine = taken_away
+    places = ["--no-serve-artifacts", "--default-artifact-root", f"{runtime.store_uri}/tracking"]
+    with mlflow_server(tmp_path / "mlflow", places) as url, signed_door(url, "nobody", "nothing", REGION) as door:
+        monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", door.url)
+        done = CliRunner().invoke(train, ["--root", str(ROOT), "--json"], catch_exceptions=False)
+        found = json.loads(done.stdout)
+        run = mlflow.MlflowClient(tracking_uri=runtime.tracking_uri).get_run(found["run_id"])
+    assert list(running.codes.values()) == [[137, 0]]
+    assert "The job is RUNNING" in done.stderr
+    assert "The job is SUCCEEDED" in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("         | ")]
+    assert sum(f"Logging to {runtime.tracking_uri}" in line for line in lines) == 1
+    metric = {each["name"]: each for each in found["evaluation"]["metrics"]}["roc_auc"]
+    assert metric["value"] > metric["baseline"] > 0.7
+    assert run.data.metrics["roc_auc"] == pytest.approx(metric["value"])
+    assert {gate["result"] for gate in found["gates"]} <= {"passed", "waived"}
+    again = CliRunner().invoke(train, ["--follow", found["execution"], "--json"], catch_exceptions=False)
+    assert json.loads(again.stdout) == found
+    (job,) = jobs(f"{runtime.stack}-training")
+    assert job["tags"] == {"stack": runtime.stack}
+    assert {"name": "MLOPS_TRAINING_REASON", "value": "person"} in job["container"]["environment"]
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_data_that_a_training_refuses_are_not_tried_again(
+    runtime: Runtime, running: Fargate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = submit(str(runtime.job_queue), str(runtime.training_job), "training")  # with no data in the store
+    with pytest.raises(MlopsError, match=r"failed with exit code 2[^4]") as failed:
+        follow(arn, lambda _: None, lambda _: None)
+    assert list(running.codes.values()) == [[2]]
+    assert "datasets/2015.parquet" in str(failed.value)
 
 
 def test_an_array_shares_a_dataset_and_a_killed_child_goes_on(
-    tmp_path: Path, runtime: Runtime, small_problem: Problem, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runtime: Runtime, running: Fargate, small_problem: Problem
 ) -> None:
-    monkeypatch.setenv("MLOPS_RUNTIME", runtime.model_dump_json())
+    bucket = runtime.store_uri.removeprefix("s3://")
     s3 = s3fs.S3FileSystem(skip_instance_cache=True)
     rows = rows_of(small_problem, ROWS).assign(id=np.arange(ROWS))
     for year, part in ((2016, rows[: ROWS // 2]), (2017, rows[ROWS // 2 :])):
         part.to_parquet(tmp_path / "part.parquet", row_group_size=PART_ROWS)
-        s3.put_file(str(tmp_path / "part.parquet"), f"{BUCKET}/scoring/in/year={year}/part.parquet")
-    source, output = f"s3://{BUCKET}/scoring/in", f"s3://{BUCKET}/scoring/out"
+        s3.put_file(str(tmp_path / "part.parquet"), f"{bucket}/scoring/in/year={year}/part.parquet")
+
+    def taken_away(job: Any, attempt: int, process: "subprocess.Popen[str]") -> None:
+        """The first child's machine, when it has done something and not all of it."""
+        done: list[str] = []
+        while job.job_id.endswith(":0") and attempt == 1 and process.poll() is None and not done:
+            s3.invalidate_cache()
+            done = s3.glob(f"{bucket}/scoring/.out.scoring/_progress/0*.json")
+            time.sleep(0.02)
+        if done:
+            process.kill()
+
+    running.on_machine = taken_away
+    source, output = f"{runtime.store_uri}/scoring/in", f"{runtime.store_uri}/scoring/out"
     options = ["--shares", str(SHARES), "--identifier", "id", "--rows-per-part", str(PART_ROWS)]
-    monkeypatch.setattr("ml.runtime.Runtime.load", lambda _=None: runtime)
-    asked = CliRunner().invoke(score, [source, output, "--stack", runtime.stack, *options])
-    # moto has done nothing, and says that it has succeeded: what it did is asked of the output, not of Batch.
-    assert isinstance(asked.exception, MlopsError)
-    assert "has ended well, but s3://lake/scoring/out isn't there" in str(asked.exception)
-    (job,) = jobs("aws-serverless-dev-scoring")
-    assert job["arrayProperties"]["size"] == SHARES
-    assert job["tags"] == {"stack": runtime.stack}
-    assert job["jobDefinition"] == runtime.scoring_job
-
-    def done() -> int:
-        s3.invalidate_cache()
-        return len(s3.glob(f"{BUCKET}/scoring/.out.scoring/_progress/0*.json"))
-
-    command = job["container"]["command"]
-    first = child(command, 0)
-    wait_until(lambda: done() >= 1 or first.poll() is not None)
-    first.send_signal(signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL, first.communicate()
-    assert 1 <= done() < ROWS / PART_ROWS / SHARES
-    assert not s3.exists(f"{BUCKET}/scoring/out/_scoring.json")
-    attempts = [child(command, index) for index in (0, 1, 2)]  # the retry is the same child, with the same number
-    for process in attempts:
-        said, _ = process.communicate(timeout=TIMEOUT_S)
-        assert process.returncode == 0, said
+    words = [source, output, "--stack", runtime.stack, *options, "--json"]
+    done = CliRunner().invoke(score, words, catch_exceptions=False)
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["is_complete"]) == (ROWS, True)
+    assert sorted(running.codes.values()) == [[0], [0], [137, 0]]
+    assert "The job is SUCCEEDED: 3 succeeded" in done.stderr
     s3.invalidate_cache()
-    s3.get(f"{BUCKET}/scoring/out", str(tmp_path / "out"), recursive=True)
+    s3.get(f"{bucket}/scoring/out", str(tmp_path / "out"), recursive=True)
     assert sorted(pd.read_parquet(tmp_path / "out")["id"]) == list(range(ROWS))
-    again = CliRunner().invoke(score, [source, output, "--stack", runtime.stack, *options, "--json"])
-    assert json.loads(again.stdout)["rows"] == ROWS
+    followed = CliRunner().invoke(score, ["--follow", found["job"], "--json"], catch_exceptions=False)
+    assert json.loads(followed.stdout) == found
+    assert len(jobs(f"{runtime.stack}-scoring")) == 1
+
+
+def test_a_scoring_that_its_input_refuses_fails_with_the_child_s_words(runtime: Runtime, running: Fargate) -> None:
+    words = [f"{runtime.store_uri}/scoring/nothing", f"{runtime.store_uri}/scoring/out", "--stack", runtime.stack]
+    failed = CliRunner().invoke(score, [*words, "--shares", "2"])
+    assert isinstance(failed.exception, MlopsError)
+    assert "failed with exit code 2" in str(failed.exception)
+    assert "scoring/nothing isn't there" in str(failed.exception)
+    assert list(running.codes.values()) == [[2], [2]]
+
+
+def test_only_a_scoring_is_followed_as_one(runtime: Runtime) -> None:
+    trained = submit(str(runtime.job_queue), str(runtime.training_job), "training")
+    for arn, why in ((trained, "is no scoring: it runs train"), ("arn:aws:x:y:z:job/1", "not the ARN of a job")):
+        refused = CliRunner().invoke(score, ["--follow", arn])
+        assert isinstance(refused.exception, InputRefused)
+        assert why in str(refused.exception)
+    assert "INPUT and OUTPUT, or --follow" in CliRunner().invoke(score, []).stderr
 
 
 @pytest.mark.parametrize(("index", "size"), [("3", "3"), ("-1", "3"), ("0", None), ("x", "3")])
@@ -168,10 +227,9 @@ def test_an_array_that_makes_no_sense_is_refused(index: str, size: str | None) -
 
 
 def test_a_path_of_this_machine_is_refused_before_anything_is_submitted(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime,
 ) -> None:
-    monkeypatch.setattr("ml.runtime.Runtime.load", lambda _=None: runtime)
-    asked = CliRunner().invoke(score, ["people.parquet", "s3://lake/scoring/out", "--stack", runtime.stack])
+    asked = CliRunner().invoke(score, ["people.parquet", f"{runtime.store_uri}/scoring/out", "--stack", runtime.stack])
     assert isinstance(asked.exception, InputRefused)
     assert "INPUT is people.parquet, on this machine" in str(asked.exception)
     assert not jobs("aws-serverless-dev-scoring")
@@ -182,7 +240,7 @@ def test_a_job_that_failed_is_said(runtime: Runtime, monkeypatch: pytest.MonkeyP
     arn = submit(str(runtime.job_queue), str(runtime.training_job), "fails")
     said: list[str] = []
     with pytest.raises(MlopsError, match=rf"The job {arn.rpartition('/')[2]} failed"):
-        follow(arn, said.append, said.append, poll_s=0)
+        follow(arn, said.append, said.append)
     assert said == ["The job is FAILED"]
     with pytest.raises(InputRefused, match="not the ARN of a job"):
         follow("arn:aws:sagemaker:x:1:pipeline/p", said.append, said.append)
@@ -208,7 +266,6 @@ def test_the_function_that_watches_submits_a_training_on_drift_and_only_once(
     now = datetime.now(UTC)
     ids = log_predictions(live, asked, published, frame, ends=now - timedelta(hours=1))
     deliver(live, asked, ids, [asked.target.positive] * len(ids), now - timedelta(minutes=5))
-    monkeypatch.setenv("MLOPS_RUNTIME", runtime.model_dump_json())
     monkeypatch.setattr(aws_watch, "load_problem", lambda: asked)
     event = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event"}
     found = aws_watch.handler(event, None)

@@ -7,21 +7,30 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from botocore.credentials import Credentials
+from click.testing import CliRunner
 
 from ml.container import aws_lambda
+from ml.errors import InputRefused
 from ml.problem import Problem
 from ml.release.bundle import key_of
 from ml.release.schema import BundleSchema
+from ml.runtime import Runtime
 from ml.serving.access.keys import add_key
+from ml.serving.ask import example
+from ml.serving.command import predict
 from ml.store import Store
+from tests.signed import is_signed
 
 TIMEOUT_S = 120.0
 
@@ -171,6 +180,103 @@ def test_the_options_of_serve_hold_for_a_function_too(
     two_rows["headers"]["x-api-key"] = key
     assert ask(two_rows, None)["statusCode"] == 413
     assert ask([row], None)["status"] == 401
+
+
+@contextmanager
+def behind_signatures(
+    monkeypatch: pytest.MonkeyPatch, function: RuntimeApi, host: str, service: str
+) -> Generator[list[str]]:
+    """What stands before a function's URL or an endpoint of SageMaker: signed requests go on, others get a 403.
+
+    It answers in place of `host`, in clear text, for nobody else can have that name. Yields the paths it was asked.
+    """
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            paths.append(self.path)
+            if not is_signed(self, body, Credentials("nobody", "nothing"), "eu-west-1", service):
+                return self.say(403, json.dumps({"Message": "Forbidden"}).encode())
+            path, _, query = self.path.partition("?")
+            if service == "sagemaker":
+                return self.say(200, json.dumps(function.invoke(json.loads(body))[1]).encode())
+            _, said = function.invoke(url_event(self.command, path, body.decode() or None, query))
+            return self.say(said["statusCode"], said["body"].encode())
+
+        def say(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    real = urllib.request.urlopen
+
+    def here(request: urllib.request.Request, timeout: float) -> Any:
+        assert request.full_url.startswith(f"https://{host}/")
+        request.add_unredirected_header("Host", host)
+        request.full_url = request.full_url.replace(f"https://{host}", f"http://127.0.0.1:{server.server_port}")
+        return real(request, timeout=timeout)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(urllib.request, "urlopen", here)
+            patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+            yield paths
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "service"),
+    [
+        ("abc123.lambda-url.eu-west-1.on.aws", "/", "lambda"),
+        ("runtime.sagemaker.eu-west-1.amazonaws.com", "/endpoints/e/invocations", "sagemaker"),
+    ],
+)
+def test_predict_signs_where_aws_asks_for_it(
+    function: RuntimeApi, store: Store, published: str, monkeypatch: pytest.MonkeyPatch, host: str, path: str,
+    service: str,
+) -> None:  # fmt: skip
+    runtime = Runtime(
+        stack="aws-some-dev", cloud="aws", platform="some", environment="dev", store_uri=store.uri, tracking_uri="",
+        monitor_url="", release=published, endpoint_url=f"https://{host}{path}",
+    )  # fmt: skip
+    monkeypatch.setattr(Runtime, "load", lambda _stack: runtime)
+
+    def ask(*words: str, **given: Any) -> Any:
+        return CliRunner().invoke(predict, ["--stack", "aws-some-dev", *words], **given)
+
+    with behind_signatures(monkeypatch, function, host, service) as paths:
+        assert f"release   {published}" in ask().stdout
+        row = example(runtime)
+        assert len(json.loads(ask("-", "--json", input=b"[%b, %b]" % (row, row)).stdout)["predictions"]) == 2
+        explained = ask("--explain")
+        if service == "lambda":
+            assert "from which every reason moves the score" in explained.stdout
+            assert set(paths) == {"/openapi.json", "/predict", "/predict?explain=true"}
+        else:
+            assert "can't be asked for reasons" in str(explained.exception)
+            assert set(paths) == {path}
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another's")
+        refused = ask("-", input=row).exception
+        assert isinstance(refused, InputRefused)
+        assert "It was not let through: Forbidden" in str(refused)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(name, "/dev/null")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        assert "there are no AWS credentials" in str(ask("-", input=row).exception)
 
 
 def rows_in(store: Store) -> int:

@@ -85,7 +85,7 @@ class Identity(pulumi.ComponentResource):
         self.tracking = self._workload("tracking", "sagemaker", store_access("tracking", args.store, args.keys))
         orchestrates = self._platform.orchestrates(args, self.training)
         self.orchestrating = self._workload("orchestrating", self._platform.SERVICES["orchestrating"], orchestrates)
-        schedules = self._platform.schedules(args.config)
+        schedules = self._platform.schedules(args)
         self.scheduling = self._workload("scheduling", ["scheduler", "events"], schedules)
 
     def _tracks(self) -> list[Statement]:

@@ -100,7 +100,6 @@ class Network(pulumi.ComponentResource):
     def _store_entry(self, name: str) -> None:
         """The gateway to S3, which costs nothing; buckets of other accounts can't be reached, so data can't leave."""
         config, account = self._args.config, settings(self._args.config)
-        ours = [account.account_id, *([account.next_account_id] if account.next_account_id else [])]
         images = f"arn:{partition(config)}:s3:::prod-{account.region}-starport-layer-bucket/*"  # ECR's own
         read = [images]
         if bucket := PLATFORM_BUCKETS.get(config.platform):
@@ -117,7 +116,7 @@ class Network(pulumi.ComponentResource):
                     ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:GetBucketLocation"],
                     ["*"],
                     to={"AWS": "*"},
-                    when={"StringEquals": {"aws:ResourceAccount": ours}},
+                    when={"StringEquals": {"aws:ResourceAccount": [account.account_id]}},
                 ),
                 allow("ImageLayers", ["s3:GetObject"], read, to={"AWS": "*"}),
             ),

@@ -11,6 +11,7 @@ from infra.clouds.aws._account import arn, bucket_arn, bucket_name, settings
 from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
 from infra.clouds.aws._names import dashboard_name, dashboard_url
 from infra.clouds.aws._policy import Statement, allow, document
+from infra.clouds.aws.storage import copied_to
 from infra.config import StackConfig
 from infra.contracts import AlertsArgs, ObservabilityArgs
 from infra.naming import logical, physical
@@ -87,7 +88,7 @@ class Observability(pulumi.ComponentResource):
         self.register_outputs({"monitor_url": self.monitor_url, "metrics_url": self.metrics_url})
 
     def _trail(self, name: str) -> None:
-        """Who read or wrote which object of the store, and every change of the account, where nobody can alter it."""
+        """Who read or wrote which object of the store and its copies, and every call of the account, kept unaltered."""
         config, account = self._args.config, settings(self._args.config)
         environment, keys = config.environment, self._args.foundation.keys
         trail_name = physical(config.stack, "audit", maximum_length=128)
@@ -104,7 +105,10 @@ class Observability(pulumi.ComponentResource):
             _trail_writes(config, trail_name),
             pulumi.ResourceOptions(parent=self),
         )
-        objects = pulumi.Output.concat(self._args.foundation.store.identifier, "/")
+        store = self._args.foundation.store.identifier
+        # The copies hold the same data; of their buckets the names are known.
+        copies = [bucket_arn(config, bucket_name(config, role)) for role in copied_to(config)]
+        objects = [pulumi.Output.concat(bucket, "/") for bucket in (store, *copies)]
         cloudtrail.Trail(
             logical(name, "trail"),
             name=trail_name,
@@ -119,15 +123,12 @@ class Observability(pulumi.ComponentResource):
                     "field_selectors": [
                         {"field": "eventCategory", "equals": ["Data"]},
                         {"field": "resources.type", "equals": ["AWS::S3::Object"]},
-                        {"field": "resources.ARN", "starts_withs": [objects]},
+                        {"field": "resources.ARN", "starts_withs": objects},
                     ],
                 },
                 {
-                    "name": "What was changed in the account",
-                    "field_selectors": [
-                        {"field": "eventCategory", "equals": ["Management"]},
-                        {"field": "readOnly", "equals": ["false"]},
-                    ],
+                    "name": "What was asked of the account, and changed in it",
+                    "field_selectors": [{"field": "eventCategory", "equals": ["Management"]}],
                 },
             ],
             opts=pulumi.ResourceOptions(parent=self, protect=environment.is_protected),

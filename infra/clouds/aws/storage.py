@@ -16,14 +16,21 @@ from infra.config import StackConfig
 from infra.contracts import ObjectStoreArgs
 from infra.naming import logical, physical
 
-__all__ = ["ObjectStore", "store_uri"]
+__all__ = ["ObjectStore", "copied_to", "store_uri"]
 
 LEDGER = "ledger/"
+LOCKED, REPLICA = "ledger", "replica"  # the roles in the names of the copies' buckets
 
 
 def store_uri(config: StackConfig) -> str:
     """The store's URI, before it is made."""
     return f"s3://{bucket_name(config, STORE)}"
+
+
+def copied_to(config: StackConfig) -> list[str]:
+    """The roles of the buckets that the store, or a part of it, is copied to."""
+    roles = [LOCKED] if config.environment.ledger_lock_days else []
+    return [*roles, REPLICA] if settings(config).replica_region else roles
 
 
 class ObjectStore(pulumi.ComponentResource):
@@ -49,14 +56,12 @@ class ObjectStore(pulumi.ComponentResource):
         s3.BucketNotification(logical(name, "events"), bucket=self.store.name, eventbridge=True, opts=self._child)
         copies: list[_Copy] = []
         if environment.ledger_lock_days:
-            locked = self._bucket(
-                name, "ledger", account.region, args.keys.data, lock_days=environment.ledger_lock_days
-            )
-            copies.append(_Copy("ledger", LEDGER, locked.arn, args.keys.data))
+            locked = self._bucket(name, LOCKED, account.region, args.keys.data, lock_days=environment.ledger_lock_days)
+            copies.append(_Copy(LOCKED, LEDGER, locked.arn, args.keys.data))
         if account.replica_region:
             key = self._replica_key(name, account.replica_region)
-            replica = self._bucket(name, "replica", account.replica_region, key)
-            copies.append(_Copy("replica", "", replica.arn, key))
+            replica = self._bucket(name, REPLICA, account.replica_region, key)
+            copies.append(_Copy(REPLICA, "", replica.arn, key))
         if copies:
             self._replicate(name, copies)
         self.uri = pulumi.Output.concat("s3://", self.store.name)

@@ -1,10 +1,14 @@
 """The monitor on a schedule: the project's own, in its own image, as SageMaker's monitoring job."""
 
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import pulumi
 from pulumi_aws import sagemaker
 
 from infra.clouds.aws._names import LONGEST_NAME
 from infra.clouds.aws._runtime import pinned_image, runtime
+from infra.config import StackConfig
 from infra.contracts import EndpointArgs
 from infra.naming import logical, physical
 
@@ -21,13 +25,12 @@ COMMAND = "mlops monitor run && mlops retrain --check --request"
 def monitor(parent: pulumi.Resource, name: str, args: EndpointArgs, endpoint: pulumi.Output[str]) -> None:
     """Reads the prediction log in the store, writes the report into it."""
     config, base = args.config, args.foundation
-    hours = config.environment.monitors_every_h
     sagemaker.MonitoringSchedule(
         logical(name, "monitoring"),
         name=physical(config.stack, "monitoring", maximum_length=LONGEST_NAME),
         monitoring_schedule_config={
             "monitoring_type": "DataQuality",
-            "schedule_config": {"schedule_expression": f"cron(0 {'*' if hours == 1 else f'0/{hours}'} ? * * *)"},
+            "schedule_config": {"schedule_expression": f"cron(0 {_hours(config)} ? * * *)"},
             "monitoring_job_definition": {
                 "role_arn": base.identity.monitoring,
                 "environment": {"MLOPS_RUNTIME": runtime(parent, name, base, args.tracking, args.release)},
@@ -65,3 +68,15 @@ def monitor(parent: pulumi.Resource, name: str, args: EndpointArgs, endpoint: pu
         },
         opts=pulumi.ResourceOptions(parent=parent),
     )
+
+
+def _hours(config: StackConfig) -> str:
+    """At which hours of UTC; once a day at noon where the endpoint is deleted at night, for one that is gone can't run.
+
+    SageMaker knows no time zone; noon is far enough from the office hours' ends for summer time not to matter.
+    """
+    if config.environment.stops_off_hours:
+        noon = datetime(2026, 1, 15, 12, tzinfo=ZoneInfo(config.time_zone))
+        return str(noon.astimezone(UTC).hour)
+    every = config.environment.monitors_every_h
+    return "*" if every == 1 else f"0/{every}"

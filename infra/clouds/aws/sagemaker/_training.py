@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 
+from infra.config import Environment
 from infra.contracts import JobsArgs
 
 __all__ = ["REASON", "definition"]
@@ -15,6 +16,7 @@ REASON = "Reason"  # the parameter that says why a run was started
 INSTANCE_TYPES = {"small": "ml.m5.xlarge", "medium": "ml.m5.2xlarge", "large": "ml.m5.4xlarge"}
 VOLUME_GB = 50
 LONGEST_RUN_S = 6 * 3600
+LONGEST_WAIT_S = 2 * 3600  # for spare capacity
 RETRIED = ["SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"]
 
 
@@ -56,7 +58,7 @@ def _job(args: JobsArgs, image: pulumi.Output[str], runtime: pulumi.Output[str])
             "VolumeSizeInGB": VOLUME_GB,
             "VolumeKmsKeyId": base.keys.data,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": LONGEST_RUN_S},
+        **_capacity(config.environment),
         "VpcConfig": {"Subnets": base.network.subnets, "SecurityGroupIds": [base.network.guard]},
         "EnableInterContainerTrafficEncryption": True,
         "Environment": {
@@ -64,6 +66,15 @@ def _job(args: JobsArgs, image: pulumi.Output[str], runtime: pulumi.Output[str])
             "MLOPS_TRAINING_REASON": {"Get": f"Parameters.{REASON}"},
         },
     }
+
+
+def _capacity(environment: Environment) -> dict[str, Any]:
+    """How long it may run; on spare capacity, which may be taken back, it waits for that and begins again."""
+    longest = {"MaxRuntimeInSeconds": LONGEST_RUN_S}
+    if not environment.uses_spot:
+        return {"StoppingCondition": longest}
+    waits = {"MaxWaitTimeInSeconds": LONGEST_RUN_S + LONGEST_WAIT_S}
+    return {"EnableManagedSpotTraining": True, "StoppingCondition": longest | waits}
 
 
 def _in(uri: pulumi.Output[str], prefix: str) -> pulumi.Output[str]:

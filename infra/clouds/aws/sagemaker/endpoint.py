@@ -6,6 +6,7 @@ import pulumi
 from pulumi_aws import sagemaker
 
 from infra.clouds.aws._account import settings
+from infra.clouds.aws._logs import log_group
 from infra.clouds.aws._names import endpoint_name
 from infra.clouds.aws._office_hours import OfficeHours
 from infra.clouds.aws.sagemaker._alarms import endpoint_alarms
@@ -31,6 +32,8 @@ class Endpoint(pulumi.ComponentResource):
         super().__init__("mlops:aws:Endpoint", name, None, opts)
         self._name, self._args = name, args
         config = args.config
+        # SageMaker would make it with the first line, and keep it for ever.
+        log_group(self, name, "log", f"/aws/sagemaker/Endpoints/{endpoint_name(config)}", args.foundation)
         stated = configuration(self, name, args)
         alarms = endpoint_alarms(self, name, args)
         endpoint = sagemaker.Endpoint(

@@ -35,16 +35,18 @@ def charts(config: StackConfig) -> list[Chart]:
 
 
 def failures(_config: StackConfig) -> dict[str, Any]:
-    """A training job that failed, and an endpoint's deployment that was rolled back."""
+    """A training or a monitor that failed, and an endpoint's deployment that was rolled back."""
     return {
         "source": ["aws.sagemaker"],
         "detail-type": [
             "SageMaker Training Job State Change",
+            "SageMaker Processing Job State Change",  # the monitor
             "SageMaker Model Building Pipeline Execution Status Change",
             "SageMaker Endpoint Deployment State Change",
         ],
         "$or": [
             {"detail": {"TrainingJobStatus": ["Failed"]}},
+            {"detail": {"ProcessingJobStatus": ["Failed"]}},
             {"detail": {"currentPipelineExecutionStatus": ["Failed"]}},
             {"detail": {"EndpointDeploymentStatus": ["Failed", "RollbackCompleted", "RollbackFailed"]}},
         ],

@@ -39,14 +39,14 @@ def orchestrates(args: IdentityArgs, training: pulumi.Output[str]) -> Sequence[S
     run = ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "AddTags", "ListTags")
     return [
         allow("Train", [f"sagemaker:{action}" for action in run], jobs),
-        # Whoever starts a job whose disk is encrypted with our key lets SageMaker use the key for that disk.
-        allow("Disks", ["kms:CreateGrant"], [args.keys.data], when={"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        _disks(args),
         pass_role(training, "sagemaker.amazonaws.com"),
     ]
 
 
-def schedules(config: StackConfig) -> Sequence[Statement]:
+def schedules(args: IdentityArgs) -> Sequence[Statement]:
     """Start the pipeline; begin and end the office hours."""
+    config = args.config
     pipeline = _thing(config, "pipeline", pipeline_name(config))
     statements = [allow("Start", ["sagemaker:StartPipelineExecution"], [pipeline])]
     if config.environment.stops_off_hours:
@@ -56,6 +56,7 @@ def schedules(config: StackConfig) -> Sequence[Statement]:
         run = ["sagemaker:CreateEndpoint", "sagemaker:DeleteEndpoint", "sagemaker:AddTags"]
         statements += [
             allow("OfficeHours", run, [endpoint, configs]),
+            _disks(args),
             allow("OfficeHoursTracking", actions.TRACKING_HOURS, [server]),
         ]
     return statements
@@ -73,6 +74,11 @@ def trains(config: StackConfig) -> Sequence[Statement]:
         allow("FollowJob", ["sagemaker:DescribeTrainingJob"], [jobs]),
         allow("FollowLog", ["logs:DescribeLogStreams", "logs:GetLogEvents"], [f"{log}:*"]),
     ]
+
+
+def _disks(args: IdentityArgs) -> Statement:
+    """Whoever starts machines whose disks are encrypted with our key lets SageMaker use the key for these disks."""
+    return allow("Disks", ["kms:CreateGrant"], [args.keys.data], when={"Bool": {"kms:GrantIsForAWSResource": "true"}})
 
 
 def _thing(config: StackConfig, kind: str, name: str) -> str:

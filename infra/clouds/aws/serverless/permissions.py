@@ -50,8 +50,9 @@ def orchestrates(args: IdentityArgs, _training: pulumi.Output[str]) -> Sequence[
     ]
 
 
-def schedules(config: StackConfig) -> Sequence[Statement]:
+def schedules(args: IdentityArgs) -> Sequence[Statement]:
     """Submit a training, call the function that watches, and begin and end the tracking server's office hours."""
+    config = args.config
     watch = arn(config, "lambda", f"function:{names.function_name(config, names.WATCHING)}")
     statements = [
         *_submits(config, names.TRAINING)[:1],
