@@ -60,7 +60,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, store: Store, published: str, plann
     """A stack without a server: its queue, jobs and log in moto, its store in moto's S3, with the release in it."""
     monkeypatch.setitem(default_user_config, "batch", {"use_docker": False})
     monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(personal_folder()))  # a shared store trusts no user's own keys
-    monkeypatch.setattr("ml.aws.batch.POLL_S", 0.1)
+    monkeypatch.setattr("ml.aws.batch.POLL_S", 0.3)
     told = named(planned, "jobs-runtime")
     with aws(monkeypatch, REGION):
         s3 = s3fs.S3FileSystem(skip_instance_cache=True)
@@ -135,7 +135,7 @@ def test_a_training_comes_back_with_its_candidate(
         monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", door.url)
         done = CliRunner().invoke(train, ["--root", str(ROOT), "--json"], catch_exceptions=False)
         found = json.loads(done.stdout)
-        run = mlflow.MlflowClient(tracking_uri=runtime.tracking_uri).get_run(found["run_id"])
+        run = mlflow.MlflowClient(tracking_uri=url).get_run(found["run_id"])
     assert list(running.codes.values()) == [[137, 0]]
     assert "The job is RUNNING" in done.stderr
     assert "The job is SUCCEEDED" in done.stderr
@@ -143,7 +143,7 @@ def test_a_training_comes_back_with_its_candidate(
     assert sum(f"Logging to {runtime.tracking_uri}" in line for line in lines) == 1
     metric = {each["name"]: each for each in found["evaluation"]["metrics"]}["roc_auc"]
     assert metric["value"] > metric["baseline"] > 0.7
-    assert run.data.metrics["roc_auc"] == pytest.approx(metric["value"])
+    assert (run.info.status, run.data.tags["mlops.stack"]) == ("FINISHED", runtime.stack)
     assert {gate["result"] for gate in found["gates"]} <= {"passed", "waived"}
     again = CliRunner().invoke(train, ["--follow", found["execution"], "--json"], catch_exceptions=False)
     assert json.loads(again.stdout) == found
@@ -152,14 +152,12 @@ def test_a_training_comes_back_with_its_candidate(
     assert {"name": "MLOPS_TRAINING_REASON", "value": "person"} in job["container"]["environment"]
 
 
-def test_data_that_a_training_refuses_are_not_tried_again(
-    runtime: Runtime, running: Fargate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arn = submit(str(runtime.job_queue), str(runtime.training_job), "training")  # with no data in the store
-    with pytest.raises(MlopsError, match=r"failed with exit code 2[^4]") as failed:
+def test_what_mlops_refuses_is_not_tried_again(runtime: Runtime, running: Fargate) -> None:
+    words = ["train", "--no-such-option"]
+    arn = submit(str(runtime.job_queue), str(runtime.training_job), "training", command=words)
+    with pytest.raises(MlopsError, match=r"failed with exit code 2: .*\n.*No such option"):
         follow(arn, lambda _: None, lambda _: None)
     assert list(running.codes.values()) == [[2]]
-    assert "datasets/2015.parquet" in str(failed.value)
 
 
 def test_an_array_shares_a_dataset_and_a_killed_child_goes_on(
