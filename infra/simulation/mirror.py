@@ -48,7 +48,8 @@ class Moto:
             returned: dict[str, Any] = {}
             for call in rule.mirror.create:
                 answer = self._call(call, thing, rule, returned)
-                returned |= {name: jmespath.search(path, answer) for name, path in call.returns.items()}
+                found = {name: jmespath.search(path, answer) for name, path in call.returns.items()}
+                returned |= {name: value for name, value in found.items() if value is not None}
             return returned
 
     def update(self, thing: Thing, rule: Rule) -> None:

@@ -20,8 +20,23 @@ FILTERS: dict[str, Callable[[Any], Any]] = {
     "parsed": json.loads,
     "variables": lambda environment: environment.get("variables"),
     "text": str,
+    "first": lambda listed: listed[0] if listed else None,
+    "selectors": lambda listed: _as_cloudtrail_names(listed),
     "location": lambda region: None if region == "us-east-1" else region,  # S3 wants none there
 }
+
+
+def _as_cloudtrail_names(value: Any) -> Any:
+    """Selectors of events: `startsWiths` is StartsWith there."""
+    if isinstance(value, list):
+        return [_as_cloudtrail_names(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub(r"Withs$", "With", key[0].upper() + key[1:]): _as_cloudtrail_names(each) for key, each in value.items()
+    }
+
+
 ALPHABETS = {
     "hex": "0123456789abcdef",
     "HEX": "0123456789ABCDEF",

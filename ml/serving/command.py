@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ml.errors import InputRefused
 from ml.serving.access.options import access_options, access_settings
 from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
 from ml.store import Store

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
@@ -189,6 +190,23 @@ def test_every_ci_system_is_believed_by_what_it_signs_alone(planned: Callable[..
         "sc://acme/ml/aws-dev",
     ]
     assert not of_type(plan, "iam/accessKey:AccessKey", "iam/user:User")
+
+
+def test_the_examples_for_ci_take_the_roles_that_a_stack_makes(planned: Callable[..., Plan]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "aws.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)]
+    assert len(examples) == 3
+    ci = json.dumps({"github": "acme/ml", "gitlab": "acme/ml"})
+    plan = planned("aws-sagemaker-test", **{"mlops:ci": ci})
+    account = json.loads(stated("aws-sagemaker-test")["mlops:aws"])["account_id"]
+    made = {f"arn:aws:iam::{account}:role/{role.inputs['name']}" for role in of_type(plan, "iam/role:Role")}
+    taken = set(re.findall(r"arn:aws:iam::\d+:role/[\w-]+", "".join(json.dumps(each) for each in examples)))
+    assert len(taken) == 2
+    assert taken <= made
+    assert examples[0]["jobs"]["promote"]["environment"] == "test"  # the subject of GitHub's token
+    providers = of_type(plan, "iam/openIdConnectProvider:OpenIdConnectProvider")
+    audience = examples[1]["promote"]["id_tokens"]["AWS_TOKEN"]["aud"]
+    assert [audience] in [provider.inputs["clientIdLists"] for provider in providers]
 
 
 def test_the_next_environment_reads_releases_and_nothing_else(planned: Callable[..., Plan]) -> None:

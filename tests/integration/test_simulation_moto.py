@@ -20,6 +20,19 @@ TRUST = json.dumps(
         ],
     }
 )
+OPEN_TO_CLOUDTRAIL = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudtrail.amazonaws.com"},
+                "Action": "s3:*",
+                "Resource": "arn:aws:s3:::trail-of-calls/*",
+            }
+        ],
+    }
+)
 IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/mlops@sha256:{'a' * 64}"
 
 
@@ -122,6 +135,44 @@ def test_versions_and_delete_markers_are_emptied_too(aws: Cloud, moto: Moto, ver
     assert (len(listed["Versions"]), len(listed["DeleteMarkers"])) == (4, 2)
     aws.delete("s3/bucket:Bucket", "b", name)
     assert name not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+
+
+def test_an_auditor_sees_flow_logs_the_trail_s_selectors_and_the_registry_s_copies(aws: Cloud, moto: Moto) -> None:
+    vpc = aws.create("ec2/vpc:Vpc", "v", cidrBlock="10.0.0.0/16")
+    group = aws.create("cloudwatch/logGroup:LogGroup", "l", name="/mlops/flows")
+    role = aws.create("iam/role:Role", "r", name="flows", assumeRolePolicy=TRUST)
+    flow = {"vpcId": vpc["id"], "trafficType": "ALL", "logDestination": group["arn"], "iamRoleArn": role["arn"]}
+    made = aws.create("ec2/flowLog:FlowLog", "f", **flow)
+    ec2 = client(moto, "ec2")
+    (seen,) = ec2.describe_flow_logs(FlowLogIds=[made["id"]])["FlowLogs"]
+    assert (seen["ResourceId"], seen["TrafficType"]) == (vpc["id"], "ALL")
+    ec2.delete_flow_logs(FlowLogIds=[made["id"]])
+    assert aws.read("ec2/flowLog:FlowLog", "f", made["id"]) is None
+
+    aws.create("s3/bucket:Bucket", "b", bucket="trail-of-calls")
+    aws.create("s3/bucketPolicy:BucketPolicy", "p", bucket="trail-of-calls", policy=OPEN_TO_CLOUDTRAIL)
+    objects = [
+        {"field": "eventCategory", "equals": ["Data"]},
+        {"field": "resources.ARN", "startsWiths": ["arn:aws:s3"]},
+    ]
+    selectors = [{"name": "objects", "fieldSelectors": objects}]
+    aws.create(
+        "cloudtrail/trail:Trail", "t", name="calls", s3BucketName="trail-of-calls", advancedEventSelectors=selectors
+    )
+    (kept,) = client(moto, "cloudtrail").get_event_selectors(TrailName="calls")["AdvancedEventSelectors"]
+    assert kept["FieldSelectors"][1] == {"Field": "resources.ARN", "StartsWith": ["arn:aws:s3"]}
+
+    key = aws.create("kms/key:Key", "key", description="images")
+    sealed = [{"encryptionType": "KMS", "kmsKey": key["arn"]}]
+    aws.create("ecr/repository:Repository", "i", name="images", encryptionConfigurations=sealed)
+    rule = {"destinations": [{"region": "eu-west-1", "registryId": "123456789012"}]}
+    copies = {"rules": [rule | {"repositoryFilters": [{"filter": "images", "filterType": "PREFIX_MATCH"}]}]}
+    aws.create("ecr/replicationConfiguration:ReplicationConfiguration", "c", replicationConfiguration=copies)
+    ecr = client(moto, "ecr")
+    assert (
+        ecr.describe_repositories(repositoryNames=["images"])["repositories"][0]["encryptionConfiguration"] == sealed[0]
+    )
+    assert ecr.describe_registry()["replicationConfiguration"] == copies
 
 
 def test_a_stack_of_another_account_is_made_in_that_account(aws: Cloud, moto: Moto) -> None:
