@@ -23,6 +23,7 @@ from ml.release.schema import BundleSchema
 from ml.store import Store
 from tests.conftest import publish_signed
 from tests.image import ROOT, USER, Buildah, Image, debian_tree, make_context, missing_tools, wait_for
+from tests.lambda_runtime import RuntimeApi, url_event
 
 TRAINING_S = 300.0
 MAXIMUM_MB = 700  # 657 when it was written
@@ -205,6 +206,23 @@ def test_vertex_starts_it_on_a_root_that_can_not_be_written(
         assert owners_of_listeners(port) == {USER}
         with image.started_read_only(tmp_path / "health", "health", volumes={}, **vertex) as health:
             assert health.wait(timeout=60) == 0, (tmp_path / "health").read_text()
+
+
+def test_lambda_starts_it_on_a_root_that_can_not_be_written(
+    tmp_path: Path, image: Image, model: Path, row: dict[str, int | None]
+) -> None:
+    """AWS's runtime client of the image itself asks for events, as nobody special; /tmp alone can be written."""
+    api, log = RuntimeApi(), tmp_path / "log"
+    told = {"AWS_LAMBDA_RUNTIME_API": api.address, "MLOPS_BUNDLE": "/srv/model"}
+    try:
+        with image.started_read_only(log, "lambda", volumes={model: "/srv/model"}, **told) as running:
+            _, plain = api.invoke([row, row])
+            assert len(plain["predictions"]) == 2, log.read_text()
+            _, over_url = api.invoke(url_event("POST", "/predict", json.dumps(row)))
+            assert json.loads(over_url["body"])["predictions"] == plain["predictions"][:1]
+            assert running.poll() is None
+    finally:
+        api.close()
 
 
 @pytest.mark.parametrize("spoilt", ["model/model.pkl", "manifest.json"])
