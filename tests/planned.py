@@ -78,18 +78,20 @@ def refusals(planned: Planned, changed: Sequence[Resource], folder: Path) -> lis
 
     What is changed is changed in a copy of the account, what is gone goes, and what depends on either is asked again.
     """
-    before = {resource.name: resource for resource in planned.resources}
-    after = {resource.name: resource for resource in changed}
-    differing = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    asked = differing | {user for name in differing for user in planned.users.get(name, ())}
+    before = {resource.urn: resource for resource in planned.resources}  # two of different types may share a name
+    after = {resource.urn: resource for resource in changed}
+    differing = {urn for urn in before.keys() | after.keys() if before.get(urn) != after.get(urn)}
+    names = {urn.rpartition("::")[2] for urn in differing}
+    users = {user for name in names for user in planned.users.get(name, ())}
     shutil.copytree(planned.account, folder)
     world = World(folder, Faults([]))
     account = world.account(planned.stack, RUN)
     made = {thing.urn: thing for thing in account.things()}
-    for name in differing - after.keys():
-        if thing := made.get(before[name].urn):
+    for urn in differing - after.keys():
+        if thing := made.get(urn):
             account.remove(thing)
-    return [said for resource in changed if resource.name in asked for said in _said(planned, resource, world, made)]
+    asked = [resource for resource in changed if resource.urn in differing or resource.name in users]
+    return [said for resource in asked for said in _said(planned, resource, world, made)]
 
 
 def _said(planned: Planned, resource: Resource, world: World, made: Mapping[str, Any]) -> list[str]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from infra.policies import databricks
+from infra.policies import databricks, databricks_access
 from infra.policies.aws import AREAS as AWS
 from infra.policies.rule import NotKnownYet, Resource, Rule, Stack, Violation
 
 __all__ = ["AREAS", "RULES", "broken_by_resource", "broken_by_stack", "environment_of", "violations"]
 
-AREAS = AWS | {"Databricks": databricks.RULES}
+AREAS = AWS | {"Databricks": (*databricks.RULES, *databricks_access.RULES)}
 RULES: tuple[Rule, ...] = tuple(rule for rules in AREAS.values() for rule in rules)
 ENVIRONMENTS = ("dev", "test", "prod")
 

@@ -27,7 +27,7 @@ SECRETS = ("token", "password", "clientSecret", "azureClientSecret", "googleCred
 LONGEST_IDLE_MINUTES = 60
 APART = ("SINGLE_USER", "USER_ISOLATION", "DATA_SECURITY_MODE_DEDICATED", "DATA_SECURITY_MODE_STANDARD")
 EVERYBODY = ("account users", "users")
-KEEPS = (WORKSPACE, CATALOG, SCHEMA, VOLUME, LOCATION)
+KEEPS = (WORKSPACE, CATALOG, SCHEMA, VOLUME, LOCATION, SERVING)
 FORCED = (CATALOG, SCHEMA, LOCATION)
 
 
@@ -39,6 +39,8 @@ def _own(workspace: Resource) -> Iterator[str]:
 def _named_entries(access: Resource) -> Iterator[str]:
     if access.values.at("privateAccessLevel", "ACCOUNT") != "ENDPOINT":
         yield "machines come by any entry point of the Databricks account"
+    elif not access.values.has("allowedVpcEndpointIds"):
+        yield "no entry point is named, so no machine comes in"
 
 
 def _no_secret(provider: Resource) -> Iterator[str]:
@@ -87,8 +89,8 @@ def _not_for_everybody(grants: Resource) -> Iterator[str]:
         given = grant.texts("privileges")
         if grant.at("principal") in EVERYBODY:
             yield f"everybody of the account is given {', '.join(given)}"
-        elif "ALL_PRIVILEGES" in given:
-            yield f"the principal {grant.at('principal')} is given ALL_PRIVILEGES"
+        elif all_of_it := [each for each in ("ALL_PRIVILEGES", "MANAGE") if each in given]:
+            yield f"the principal {grant.at('principal')} is given {', '.join(all_of_it)}"
 
 
 def _pinned(endpoint: Resource) -> Iterator[str]:
@@ -214,7 +216,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "databricks-keeps-are-protected",
-        "In PROD workspaces, catalogs, schemas, volumes and locations are protected.",
+        "In PROD workspaces, catalogs, schemas, volumes, locations and endpoints are protected.",
         "Set opts=ResourceOptions(protect=config.environment.is_protected)",
         _KEPT,
         KEEPS,

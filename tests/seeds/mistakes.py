@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,8 @@ from infra.policies.rule import UNKNOWN, Resource
 
 __all__ = ["Mistake", "mistakes"]
 
-FILE = Path(__file__).with_name("aws.yaml")
-STACK = "aws-sagemaker-prod"
+HERE = Path(__file__).parent
+STACKS = {"aws.yaml": "aws-sagemaker-prod", "databricks.yaml": "aws-databricks-prod"}  # where an entry names none
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Mistake:
 
     def made_in(self, resources: Sequence[Resource]) -> list[Resource]:
         """The resources of the program with the mistake in it. LookupError where there is no such place."""
-        found = {resource.name: resource for resource in resources}
+        found = _by_name(resources)
         for name, changes in self.given.get("set", {}).items():
             for path, value in changes.items():
                 found[name] = _with(found[name], path, value)
@@ -52,8 +53,20 @@ class Mistake:
 
 def mistakes() -> list[Mistake]:
     """All of them."""
-    listed = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return [Mistake(each["mistake"], each.get("stack", STACK), each) for each in listed]
+    return [
+        Mistake(each["mistake"], each.get("stack", stack), each)
+        for name, stack in STACKS.items()
+        for each in yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
+    ]
+
+
+def _by_name(resources: Sequence[Resource]) -> dict[str, Resource]:
+    """Those that share a name are told apart by their types: `Type/name`."""
+    names = Counter(resource.name for resource in resources)
+    return {
+        each.name if names[each.name] == 1 else f"{each.type.rpartition(':')[2]}/{each.name}": each
+        for each in resources
+    }
 
 
 def _with(resource: Resource, path: str, value: Any) -> Resource:

@@ -172,6 +172,14 @@ WRONG: dict[str, tuple[Callable[[Account], Any], str]] = {
         "privateAccessLevel: 'ALL' is not one of ACCOUNT, ENDPOINT",
     ),
     # names, ranges and alternatives
+    "key of ours in a tier without": (
+        lambda a: a.workspace(pricingTier="PREMIUM", storageCustomerManagedKeyId="x"),
+        "storageCustomerManagedKeyId: needs the tier ENTERPRISE",
+    ),
+    "newest environment": (
+        lambda a: a.job(environments=[{"environmentKey": "wheel", "spec": {"environmentVersion": "latest"}}]),
+        "'latest' is no version of serverless environments",
+    ),
     "endpoint's name with a space": (lambda a: a.endpoint(name="my model"), "'my model' is no name of an endpoint"),
     "model without a catalog": (lambda a: a.endpoint({"entityName": "income"}), "is no model in Unity Catalog"),
     "latest version": (lambda a: a.endpoint({"entityVersion": "latest"}), "'latest' is no version of a model"),
