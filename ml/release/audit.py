@@ -62,6 +62,7 @@ def _ledger(stage: Stage, all_entries: _AllEntries) -> Iterator[tuple[str, bool,
     people = ", ".join(sorted({e.actor for e in entries})) or "nobody"
     yield "ledger", True, f"{len(entries)} entries in one chain, signed by {people}"
     yield _past(stage, entries)
+    yield from _deployments(entries)
     for entry in entries:
         if entry.event == "promoted":
             yield _evidence(stage, entry, all_entries)
@@ -86,6 +87,26 @@ def _past(stage: Stage, entries: tuple[Entry, ...]) -> tuple[str, bool, str]:
     if before is None:
         return "ledger's past", True, "looked at from here for the first time: nothing to compare with yet"
     return "ledger's past", True, f"goes on from entry {before.sequence}, seen here on {before.at:%Y-%m-%d %H:%M} UTC"
+
+
+def _deployments(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bool, str]]:
+    """Nothing was deployed that had not passed the checks, or was retired: a preview would have refused it."""
+    deployed = [entry for entry in entries if entry.event == "deployed"]
+    wrong = [entry for entry in deployed if not _was_allowed(entry, entries[: entry.sequence - 1])]
+    for entry in wrong:
+        yield (
+            "deployments",
+            False,
+            f"entry {entry.sequence} deployed {entry.release}, which had not passed, or was retired",
+        )
+    if deployed and not wrong:
+        yield "deployments", True, f"{len(deployed)}, each of a release that had passed the checks here"
+
+
+def _was_allowed(deployed: Entry, before: tuple[Entry, ...]) -> bool:
+    own = [entry for entry in before if entry.release == deployed.release]
+    passed = any(entry.event == "gated" and entry.details.get("passed") is True for entry in own)
+    return passed and not any(entry.event == "retired" for entry in own)
 
 
 def _evidence(stage: Stage, arrival: Entry, all_entries: _AllEntries) -> tuple[str, bool, str]:

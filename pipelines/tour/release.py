@@ -128,7 +128,7 @@ def _inject(play: Play, kind: str) -> str:
 
 def document_and_verify(play: Play) -> None:
     """Write the documents, and check every signature, digest and chain link of all three."""
-    why = "Offline, in one command: the ledgers' chains, every bundle's bytes, every signature, every approval."
+    why = "Offline, in one command: the ledgers' chains, every bundle's bytes, every signature, approvals' too."
     with play.record.step("Verify everything", why) as step:
         stacks = [word for stack in STACKS for word in ("--stack", stack)]
         output = play.mlops(step, "verify", *stacks)

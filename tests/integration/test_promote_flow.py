@@ -321,6 +321,18 @@ def test_the_audit_names_everything_that_is_broken(at: Open, digest: str, second
     assert "is not signed" in broken[second]
 
 
+def test_the_audit_names_what_was_deployed_past_every_check(
+    at: Open, digest: str, second: str, small_problem: Problem, tmp_path: Path
+) -> None:
+    """A preview refuses it; whoever goes round the preview leaves an entry, or contradicts what serves."""
+    bring(at, "dev", "test", digest, small_problem)
+    deploy(at, "test", tmp_path)
+    assert holds(at("test"))
+    record_deployed(at("test").store.uri, "local-test", "test", second, "http://127.0.0.1:1", tmp_path)
+    broken = {finding.subject: finding.note for finding in audit(at("test")) if not finding.holds}
+    assert broken == {"deployments": f"entry 4 deployed {second}, which had not passed, or was retired"}
+
+
 def test_the_audit_misses_a_release_that_was_taken_out_of_the_store(
     at: Open, digest: str, second: str, small_problem: Problem
 ) -> None:
@@ -425,8 +437,8 @@ def test_the_commands_tell_the_same_story(shell: Shell, digest: str, at: Open, t
     assert isinstance(shell.run("rollback", "--stack", "local-test").exception, InputRefused)
     short = shell.run("retire", digest, "--stack", "local-dev", "--reason", "bad")
     assert isinstance(short.exception, InputRefused)
-    assert "Retired" in shell.run("retire", digest, "--stack", "local-dev", "--reason", "the labels were wrong").stdout
     record_deployed(at("dev").store.uri, "local-dev", "dev", digest, "http://127.0.0.1:1", tmp_path)
+    assert "Retired" in shell.run("retire", digest, "--stack", "local-dev", "--reason", "the labels were wrong").stdout
     good = shell.run("verify", "--stack", "local-dev", "--stack", "local-test")
     assert good.exit_code == 0
     assert "BROKEN" not in good.stdout
