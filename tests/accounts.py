@@ -172,14 +172,14 @@ def _list(value: Any) -> list[Any]:
 
 
 @contextmanager
-def guard(monkeypatch: pytest.MonkeyPatch) -> Generator[Guard]:
+def guard() -> Generator[Guard]:
     """Judge every request to the S3 of moto's server, which must be one of this process."""
     made = Guard()
 
     def judged(self: Any, bucket_name: str | None = None, key_name: str | None = None) -> None:
         made.check(self, bucket_name, key_name)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(S3Response, "_authenticate_and_authorize_s3_action", judged)
         yield made
 

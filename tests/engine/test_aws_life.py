@@ -24,7 +24,6 @@ from ml.problem import Problem, load_problem
 from ml.release.approve import approve
 from ml.release.audit import audit
 from ml.release.bundle import key_of
-from ml.release.keys import new_key
 from ml.release.promote import promote
 from ml.release.rollback import roll_back
 from ml.release.schema import BundleSchema
@@ -35,7 +34,7 @@ from ml.training.sagemaker import start
 from tests.accounts import Guard, acting_as, guard
 from tests.monitor_data import deliver, log_predictions, resampled, watchful
 from tests.processes import process
-from tests.simulated_engine import Simulation, simulation
+from tests.simulated_engine import Simulation
 from tests.stages import APPROVER, AUTHOR, release_into
 
 ROOT = Path(__file__).parents[2]
@@ -74,21 +73,13 @@ class Accounts:
 
 
 @pytest.fixture(scope="module")
-def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
-    keys = tmp_path_factory.mktemp("keys")
-    with pytest.MonkeyPatch.context() as patch, simulation(tmp_path_factory.mktemp("simulation")) as clouds:
-        clouds.environment |= {"MLOPS_TRUSTED_KEYS": str(keys), "MLOPS_SIGN_AS": AUTHOR, "AWS_DEFAULT_REGION": REGION}
-        for name, value in clouds.environment.items():
-            if name.startswith(("AWS_", "MLOPS_", "XDG_CONFIG")):
-                patch.setenv(name, value)
-        for person in (AUTHOR, APPROVER):
-            new_key(person, share_in=keys)
-        with guard(patch) as guarding:
-            made = Accounts(clouds, guarding)
-            for environment in ACCOUNTS:
-                clouds.pulumi("stack", "init", stack=f"aws-sagemaker-{environment}")
-                made.up(environment, image=IMAGE)
-            yield made
+def accounts(clouds: Simulation) -> Iterator[Accounts]:
+    with guard() as guarding:
+        made = Accounts(clouds, guarding)
+        for environment in ACCOUNTS:
+            clouds.pulumi("stack", "init", stack=f"aws-sagemaker-{environment}")
+            made.up(environment, image=IMAGE)
+        yield made
 
 
 def test_ci_of_dev_uploads_trains_and_releases(accounts: Accounts, candidate: Path, small_problem: Problem) -> None:
