@@ -12,7 +12,7 @@ TARGET = "aws-sagemaker"
 @pytest.fixture
 def served(clouds: Simulation) -> Served:
     def check(stack: str, release: str) -> None:
-        """The endpoint's container is the pinned image and was told the release; the monitor finds both in the store."""
+        """The endpoint's container is the pinned image and was told the release; so is the monitor, by the store."""
         runtime = Runtime.model_validate(clouds.outputs(stack))
         sagemaker = client(clouds, stack, "sagemaker")
         (listed,) = sagemaker.list_endpoints()["Endpoints"]
