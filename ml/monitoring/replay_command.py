@@ -46,6 +46,7 @@ def _condition(text: str) -> Condition:
     callback=_conditions,
     help="Only such rows, as COLUMN=LOW..HIGH or COLUMN=CODE,CODE.",
 )
+@click.option("--shifted", is_flag=True, help="Only the problem's shifted population (split.shifted).")
 @click.option("--seed", default=0, show_default=True, help="Fixes which rows come, and in which order.")
 @click.option("--name", help="What the requests are called, with a number behind  [default: a new name each time]")
 @click.option(
@@ -67,6 +68,7 @@ def replay(
     rate: float | None,
     batch: int,
     where: tuple[Condition, ...],
+    shifted: bool,
     seed: int,
     name: str | None,
     truth: Path | None,
@@ -75,7 +77,7 @@ def replay(
 ) -> None:
     """Play a dataset as live traffic against a stack's endpoint.
 
-    Exit code 1 when a request failed. `--where` shifts the population, to see what drift looks like.
+    Exit code 1 when a request failed. `--shifted` or `--where` shifts the population, to see what drift looks like.
     """
     from ml.data.read import ingest
     from ml.errors import MlopsError
@@ -87,6 +89,8 @@ def replay(
     problem, runtime = load_problem(), Runtime.load(stack)
     if runtime.endpoint_url is None:
         raise MlopsError(f"{runtime.stack} has no endpoint yet. Run `mlops release`, then `pulumi up`.")
+    if shifted:
+        where = (*where, *problem.split.shifted.when)
     frame = traffic(problem, ingest(problem, dataset, Store(runtime.store_uri), root), where, rows, seed)
     how = Replay(name or f"replay-{uuid.uuid4().hex[:8]}", batch, rate)
     with click.progressbar(length=len(frame), label=f"Playing {dataset}", file=sys.stderr) as bar:

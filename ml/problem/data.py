@@ -82,6 +82,13 @@ class Datasets(Frozen):
     files: dict[str, DatasetFile]
 
 
+class Shifted(Frozen):
+    """A part of the live population, to see what drift looks like."""
+
+    title: str
+    when: tuple[Condition, ...] = Field(min_length=1)
+
+
 class Split(Frozen):
     """Which dataset trains, tests and plays live traffic; the fraction of the training set held out for choices."""
 
@@ -89,4 +96,5 @@ class Split(Frozen):
     validation_fraction: float = Field(gt=0, lt=0.5)
     test: str
     live: str
+    shifted: Shifted
     seed: int

@@ -68,7 +68,11 @@ class Problem(Frozen):
             raise ValueError(
                 f"columns are named twice: {sorted({c for c in self.columns if self.columns.count(c) > 1})}"
             )
-        for where, conditions in (("baseline.when", self.baseline.when), ("population", self.population)):
+        for where, conditions in (
+            ("baseline.when", self.baseline.when),
+            ("population", self.population),
+            ("split.shifted.when", self.split.shifted.when),
+        ):
             for condition in conditions:
                 if condition.column not in known:
                     raise ValueError(f"{where} names the column {condition.column!r}, which no feature defines")

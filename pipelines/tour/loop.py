@@ -14,34 +14,38 @@ SHIFTED_ROWS = 4000
 
 
 def serve_a_year(play: Play) -> None:
-    """Replay the year that nobody trained on; every answer is logged."""
-    why = "Every person of the 2017 survey asks PROD; who was in work is kept aside, as it is known a year later."
+    """Replay the rows that nobody trained on; every answer is logged."""
+    split, target = load_problem().split, load_problem().target
+    why = f"Every row of {split.live} asks PROD; the outcomes are kept aside, as they come late. {target.event}"
     with play.record.step("Serve a year of traffic", why) as step:
         played = play.replay(step, PROD, "--truth", play.truth.name)
         seconds = played["seconds"]
         step.fact(f"{played['rows']:,} predictions in {seconds:.0f} s, none failed", holds=not played["failures"])
         play.record.figure(f"{played['rows']:,}", "predictions served and logged")
         play.year_ended_at = datetime.now(UTC)
-        shifted = play.replay(step, PROD, "--where", "AGEP=17..30", "--rows", str(SHIFTED_ROWS))
-        step.fact(f"then {shifted['rows']:,} of people of 17 to 30 alone, to see drift", holds=not shifted["failures"])
+        shifted = play.replay(step, PROD, "--shifted", "--rows", str(SHIFTED_ROWS))
+        said = f"then {shifted['rows']:,} of another population, to see drift: {split.shifted.title}"
+        step.fact(said, holds=not shifted["failures"])
         play.wait_for_log(played["rows"] + shifted["rows"])
         step.fact("each of them is in the prediction log, once")
 
 
 def see_drift(play: Play) -> None:
     """Monitor the year, then the shifted population."""
+    split = load_problem().split
     why = (
-        "2017 differs from 2015 for certain, but too little to matter. So that an alert is seen, too, there is the"
-        " population of young people: that one is made for the tour. PSI, the population stability index, says how far"
+        f"{split.live} differs from {split.train} for certain, but too little to matter. So that an alert is seen, too,"
+        " there is another population: that one is made for the tour. PSI, the population stability index, says how far"
         " a distribution has moved from that of the training data; 0 is not at all."
     )
     with play.record.step("See drift", why) as step:
         border = play.year_ended_at.strftime("%Y-%m-%dT%H:%M:%S.%f")
         drift = play.monitor(step, "The year", "--until", border)["drift"]
-        step.fact(f"2017: {drift['summary']}", holds=not drift["alert"])
-        young = play.monitor(step, "People of 17 to 30", "--since", border)
-        step.fact(f"ages 17 to 30: {young['drift']['summary']}", holds=young["drift"]["alert"])
-        step.fact(f"and before any label came: {young['performance']['summary']}", holds=young["performance"]["alert"])
+        step.fact(f"{split.live}: {drift['summary']}", holds=not drift["alert"])
+        shifted = play.monitor(step, split.shifted.title, "--since", border)
+        step.fact(f"{split.shifted.title}: {shifted['drift']['summary']}", holds=shifted["drift"]["alert"])
+        performance = shifted["performance"]
+        step.fact(f"and before any label came: {performance['summary']}", holds=performance["alert"])
 
 
 def join_labels(play: Play) -> None:
@@ -108,5 +112,6 @@ def erase(play: Play) -> None:
 def _somebody(play: Play) -> str:
     """The first person who asked, by the name that the replay gave as subject."""
     problem = load_problem()
-    asked = traffic(problem, ingest(problem, "2017", play.store(PROD), PROJECT), (), rows=None, seed=0)
-    return f"2017-{asked[problem.identifier].iloc[0]}"
+    live = problem.split.live
+    asked = traffic(problem, ingest(problem, live, play.store(PROD), PROJECT), (), rows=None, seed=0)
+    return f"{live}-{asked[problem.identifier].iloc[0]}"

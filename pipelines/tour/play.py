@@ -58,8 +58,8 @@ class Play:
         return output
 
     def replay(self, step: Step, stack: str, *words: str) -> dict[str, Any]:
-        """Play people of 2017 against a stack; what became of them."""
-        return self.ask(step, "replay", "--stack", stack, "--dataset", "2017", *words)
+        """Play the live rows against a stack; what became of them."""
+        return self.ask(step, "replay", "--stack", stack, "--dataset", load_problem().split.live, *words)
 
     def monitor(self, step: Step, title: str, *words: str) -> dict[str, Any]:
         """Look at a window of PROD; the report, which is kept beside the tour's."""

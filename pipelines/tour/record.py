@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 
 from infra.engine.version import VERSION
+from ml.problem import load_problem
 from pipelines._steps import say
 
 __all__ = ["Record", "Step"]
@@ -100,5 +101,6 @@ class Record:
             folder=f"{file.parent}/",
             when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             version=VERSION,
+            problem=load_problem(),
         )
         file.write_text(page, encoding="utf-8")
