@@ -21,6 +21,7 @@ DATABRICKS_ACCOUNT = "0d26daa6-5e44-4c97-a497-ef015f91254a"
 CONFIGURED = {
     "aws": {"region": "eu-central-1"},
     "databricks": {"host": "https://accounts.cloud.databricks.com", "accountId": DATABRICKS_ACCOUNT},
+    "gcp": {"project": "mlops-dev", "region": "europe-west3"},
 }
 
 
@@ -34,7 +35,7 @@ class Cloud:
     def __init__(self, stub: Any, package: str, stack: str, run: str) -> None:
         self.stub, self.package, self.stack = stub, package, stack
         stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=run))
-        self.configure(CONFIGURED[package])
+        self.configure(CONFIGURED.get(package, {}))
 
     def on(self, stack: str) -> "Cloud":
         """The same provider, on another stack."""

@@ -9,7 +9,11 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Account", "Thing"]
+from infra.simulation.paths import value_at
+
+__all__ = ["DELETED", "Account", "Thing"]
+
+DELETED = " (deleted)"  # ends the type of what is deleted and still keeps its name
 
 
 class Thing(msgspec.Struct):
@@ -28,8 +32,12 @@ class Thing(msgspec.Struct):
     secrets: list[str] = []  # the names of properties of which only a hash is kept
 
     def get(self, name: str) -> Any:
-        """An output or input; `id` is the id."""
-        return self.id if name == "id" else self.outputs.get(name, self.inputs.get(name))
+        """An output or input, `metadata.name` as well; `id` is the id."""
+        if name == "id":
+            return self.id
+        if "." in name:
+            return value_at(self.inputs | self.outputs, name)
+        return self.outputs.get(name, self.inputs.get(name))
 
     @property
     def label(self) -> str:
@@ -57,16 +65,20 @@ class Account:
     def put(self, thing: Thing) -> None:
         """Create or change it."""
         with self._changing() as things:
+            things.pop(_key(f"{thing.type}{DELETED}", thing.id, thing.region), None)  # it is recovered
             things[_key(thing.type, thing.id, thing.region)] = thing
 
     def plan(self, thing: Thing) -> None:
         """Let the preview see it."""
         self.planned[_key(thing.type, thing.id, thing.region)] = thing
 
-    def remove(self, thing: Thing) -> None:
-        """Delete it; nothing happens when it is gone already."""
+    def remove(self, thing: Thing, *, lingers: bool = False) -> None:
+        """Delete it; nothing happens when it is gone already. One that lingers keeps its name."""
         with self._changing() as things:
             things.pop(_key(thing.type, thing.id, thing.region), None)
+            if lingers:
+                left = msgspec.structs.replace(thing, type=f"{thing.type}{DELETED}", urn=f"{thing.urn}{DELETED}")
+                things[_key(left.type, left.id, left.region)] = left
 
     @contextmanager
     def _changing(self) -> Generator[dict[str, Thing]]:

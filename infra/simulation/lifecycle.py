@@ -1,18 +1,17 @@
 """What happens to one resource: it is checked, compared, created, read, changed and deleted in the account."""
 
-import hashlib
 import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from infra.simulation.account import Account, Thing
 from infra.simulation.api import contract_of, contract_problems
 from infra.simulation.demands import demand_problems
-from infra.simulation.paths import changes, replace_at, without_indices
+from infra.simulation.masks import masked, unmasked
+from infra.simulation.paths import changes, put_at, replace_at, value_at, without_indices
+from infra.simulation.refused import Refused, unknown_type
 from infra.simulation.rules import Rule, rule_for
 from infra.simulation.schema import Problem, ResourceSchema, Type, problems, resource_schema
 from infra.simulation.settings import Settings
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Difference", "Operation", "Refused"]
 
 Properties = dict[str, Any]
-SECRET_HASH = "sha256-of-secret:"  # noqa: S105 # a mark, not a secret
-
-
-class Refused(Exception):
-    """The simulated cloud says no; the message says to what and why."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +61,8 @@ class Operation:
     ) -> "Operation":
         """Refused when the SDK has no such type or nobody has written a rule for it."""
         schema, rule = resource_schema(token), rule_for(token)
-        package, module, _ = token.split(":")
-        if schema is None:
-            raise Refused(f"no installed SDK has a resource type {token}")
-        if rule is None:
-            raise Refused(
-                f"the simulated cloud has no rule for {token}, so it can't say what the real one would do. Write one "
-                f"in infra/simulation/rules/{package.replace('-', '_')}/{module.partition('/')[0]}.yaml"
-            )
+        if schema is None or rule is None:
+            raise Refused(unknown_type(token))
         return cls(world, settings, world.account(*stack_and_run), stack_and_run[0], urn, rule, schema, preview)
 
     @property
@@ -84,41 +72,59 @@ class Operation:
 
     def check(self, old: Properties, new: Properties, seed: bytes) -> tuple[Properties, list[Problem]]:
         """The inputs, with a name where the cloud makes one up, and everything that is wrong with them."""
-        for name, longest in self.rule.autoname.items():
-            if new.get(name) is None and new.get(f"{name}Prefix") is None:
-                suffix = hashlib.sha256(seed or random.token_bytes(8)).hexdigest()[:7]
-                new = new | {name: old.get(name) or f"{self.name[: longest - 8]}-{suffix}"}
+        new = self._completed_by_provider(old, new, seed)
         found = list(problems(new, Type("object", properties=self.schema.inputs)))
         region = new.get("region")
         if isinstance(region, str) and self.settings.rules.regions and region not in self.settings.rules.regions:
             found.append(Problem("region", f"{region!r} is not a region that the simulation knows"))
+        found += [
+            Problem(name, f"is needed here, or as {self.settings.package}:{name} in the stack's file")
+            for name in self.rule.configured
+            if new.get(name) is None and not self.settings.values.get(name)
+        ]
         if not found:  # what a service says of its names makes no sense for what has the wrong type
             found = list(demand_problems(self.rule, new))
             if self.rule.api and (contract := contract_of(self.schema.token)):
                 found += contract_problems(new, contract, f"{self.rule.api.service}:{self.rule.api.create}")
         return new, found
 
+    def _completed_by_provider(self, old: Properties, new: Properties, seed: bytes) -> Properties:
+        """With the names that it makes up, which stay, and what it puts where a program puts nothing."""
+        for path, longest in self.rule.autoname.items():
+            if value_at(new, path) is None and new.get(f"{path}Prefix") is None:
+                suffix = expand(self.settings.rules.suffix, lambda _: None, (seed or random.token_bytes(8)).hex())
+                new = put_at(new, path, value_at(old, path) or f"{self.name[: longest - len(suffix)]}{suffix}")
+        for path, value in self.rule.defaults.items():
+            if path.partition(".")[0] in self.schema.inputs and value_at(new, path) is None:
+                new = put_at(new, path, value)
+        return new
+
     def diff(self, old: Properties, new: Properties, state: Properties, ignored: set[str]) -> Difference:
         """Compare inputs; a place that can't be changed in place needs a new resource."""
         changed = {path: kind for path, kind in changes(old, new) if path.partition(".")[0] not in ignored}
-        if "tagsAll" in state and self._all_tags(new) != state["tagsAll"] and "tags" not in changed:
-            changed["tags"] = "updated"  # the provider's default tags are others
+        tags = self.settings.rules.tags
+        if tags.all in state and self._all_tags(new) != state[tags.all] and tags.given not in changed:
+            changed[tags.given] = "updated"  # the provider's default tags are others
         forcing = [path for path in changed if self._needs_new(path)]
-        keeps_name = any(old.get(name) == new.get(name) for name in self.rule.unique)
-        return Difference(changed, forcing, delete_first=bool(forcing) and keeps_name)
+        return Difference(changed, forcing, delete_first=bool(forcing) and self._keeps_name(old, new))
+
+    def _keeps_name(self, old: Properties, new: Properties) -> bool:
+        before, after = (self._thing(inputs, "", frozenset()) for inputs in (old, new))
+        return any(before.get(name) == after.get(name) for name in self.rule.unique)
 
     def create(self, inputs: Properties, secrets: frozenset[str]) -> tuple[str, Properties]:
         """The new thing's id and outputs; a preview knows neither."""
         if not self.preview:
             self.world.faults.strike("create", self.schema.token, self.name)
         with self.world.lock:
+            secrets |= self.schema.secrets
             thing = self._thing(inputs, random.token_hex(16), secrets)
             self._demand_room(thing)
             if self.preview:
                 self.account.plan(thing)
                 return "", dict.fromkeys(self._computed(inputs), UNKNOWN) | inputs | self._completed(inputs)
             thing = self._really_made(thing)
-            self.account.put(_masked(thing))
+            self.account.put(masked(thing))
         self.world.faults.strike("create", self.schema.token, self.name, "after")
         return thing.id, inputs | thing.outputs
 
@@ -129,10 +135,10 @@ class Operation:
         seen = self.world.moto.see(thing, self.rule) if thing and self.world.moto else {}
         if thing is None or seen is None:
             return None
-        now = {key: _unmasked(key, value, state | inputs) for key, value in thing.inputs.items()}
+        now = {key: unmasked(key, value, state | inputs) for key, value in thing.inputs.items()}
         for path, value in seen.items():
             replace_at(now, path, value)
-        outputs = {key: _unmasked(key, value, state) for key, value in thing.outputs.items()}
+        outputs = {key: unmasked(key, value, state) for key, value in thing.outputs.items()}
         return now, now | outputs
 
     def update(self, identifier: str, state: Properties, new: Properties, secrets: frozenset[str]) -> Properties:
@@ -143,14 +149,17 @@ class Operation:
             before = self._find(identifier, state)
             if before is None:
                 raise Refused(f"{self.name}: {self.schema.token} {identifier!r} doesn't exist any more; run a refresh")
-            changed = _without_tags(before.inputs) != _without_tags(new)
-            thing = self._thing(new, before.seed, secrets, before.returned, before.revision + changed)
+            tags = self.settings.rules.tags.given
+            changed = before.inputs | {tags: None} != new | {tags: None}
+            known = {name: state[name] for name in self.rule.outputs if self.rule.makes and name in state}
+            secrets |= self.schema.secrets
+            thing = self._thing(new, before.seed, secrets, before.returned | known, before.revision + changed)
             self._demand_room(thing)
             if self.preview:
                 self.account.plan(thing)
             else:
                 self._ask_moto(lambda moto: moto.update(thing, self.rule))
-                self.account.put(_masked(thing))
+                self.account.put(masked(thing))
         return new | thing.outputs
 
     def delete(self, identifier: str, state: Properties) -> None:
@@ -164,12 +173,20 @@ class Operation:
                 used = ", ".join(user.label for user in users[:5])
                 raise Refused(f"{thing.label} ({thing.id}) can't be deleted: it is used by {used}")
             self._ask_moto(lambda moto: moto.delete(thing, self.rule))
-            self.account.remove(thing)
+            self.account.remove(thing, lingers=self.rule.lingers is not None)
         self.world.faults.strike("delete", self.schema.token, self.name, "after")
 
     def _really_made(self, thing: Thing) -> Thing:
-        """The thing with the ids that moto's server has given it, where it can hold such a thing."""
-        returned = self._ask_moto(lambda moto: moto.create(thing, self.rule)) or {}
+        """The thing with the ids that moto's server has given it, or with what its provider makes by itself."""
+        if self.rule.makes:
+            from infra.simulation.made import NotMade, make
+
+            try:
+                returned = make(self.rule.makes, thing.inputs)
+            except NotMade as error:
+                raise Refused(f"{self.schema.token} {self.name!r}: {error}") from error
+        else:
+            returned = self._ask_moto(lambda moto: moto.create(thing, self.rule)) or {}
         return self._thing(thing.inputs, thing.seed, frozenset(thing.secrets), returned) if returned else thing
 
     def _ask_moto(self, do: Callable[["Moto"], Any]) -> Any:
@@ -191,7 +208,8 @@ class Operation:
         revision: int = 1,
     ) -> Thing:
         region = str(inputs.get("region") or self.settings.region)
-        values: Properties = dict(self.settings.values) | inputs | {"region": region, "tagsAll": self._all_tags(inputs)}
+        tags = {self.settings.rules.tags.all: self._all_tags(inputs)}
+        values: Properties = dict(self.settings.values) | inputs | {"region": region} | tags
         values |= dict(known) | self._counted(inputs, revision)
         common = {key: each for key, each in self.settings.rules.outputs.items() if key in self.schema.outputs}
         templates = {"id": self.rule.id} | common | self.rule.outputs
@@ -199,7 +217,7 @@ class Operation:
         def value_of(name: str) -> Any:
             if values.get(name) is None and name in templates:
                 values[name] = expand(templates[name], value_of, f"{seed}.{name}")
-            return values.get(name)
+            return value_at(values, name)
 
         for name, given in self._halves(inputs).items():
             values[name] = expand(templates[name], value_of, f"{seed}.{name}") | given
@@ -236,7 +254,7 @@ class Operation:
         }
 
     def _all_tags(self, inputs: Properties) -> Any:
-        tags = inputs.get("tags") or {}
+        tags = inputs.get(self.settings.rules.tags.given) or {}
         return dict(self.settings.default_tags) | tags if isinstance(tags, dict) else tags
 
     def _computed(self, inputs: Properties) -> list[str]:
@@ -247,7 +265,7 @@ class Operation:
         plain = without_indices(path)
         top = plain.partition(".")[0]
         if self.rule.replaces == "all":
-            return top not in (*self.rule.updates, "tags", "tagsAll")
+            return top not in (*self.rule.updates, self.settings.rules.tags.given)
         documented = top in self.schema.inputs and self.schema.inputs[top].replaces
         listed = any(plain == each or plain.startswith(f"{each}.") for each in (*self.rule.replaces, "region"))
         return listed or documented
@@ -267,25 +285,3 @@ class Operation:
     def _find(self, identifier: str, state: Properties) -> Thing | None:
         region = str(state.get("region") or self.settings.region)
         return self.account.find(self.schema.token, identifier, region)
-
-
-def _without_tags(inputs: Properties) -> Properties:
-    return {name: value for name, value in inputs.items() if name not in ("tags", "tagsAll")}
-
-
-def _masked(thing: Thing) -> Thing:
-    """The thing as it may be written to disk: of secrets only a hash."""
-
-    def mask(properties: Properties) -> Properties:
-        return {key: _hash(value) if key in thing.secrets else value for key, value in properties.items()}
-
-    return msgspec.structs.replace(thing, inputs=mask(thing.inputs), outputs=mask(thing.outputs))
-
-
-def _unmasked(key: str, value: Any, known: Properties) -> Any:
-    """A secret as the engine knows it, when that is still the one that is there."""
-    return known[key] if key in known and value == _hash(known[key]) else value
-
-
-def _hash(value: Any) -> str:
-    return SECRET_HASH + hashlib.sha256(repr(value).encode()).hexdigest()

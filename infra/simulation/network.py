@@ -2,10 +2,12 @@
 
 import ipaddress
 from collections.abc import Iterator
+from typing import Any
 
 from infra.simulation.account import Thing
 from infra.simulation.paths import values_at
-from infra.simulation.rules import Package, Rule, package_rules
+from infra.simulation.references import parts_of, referenced
+from infra.simulation.rules import Package, Rule, package_rules, rule_for
 from infra.simulation.schema import Problem
 from infra.simulation.wire import is_unknown
 
@@ -21,13 +23,17 @@ def network_problems(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[
         for place, zone in values_at(thing.inputs, path):
             if isinstance(zone, str) and zone not in zones:
                 yield Problem(place, f"{zone!r} is no zone of {thing.region}; there are {', '.join(zones)}")
+    for path in rule.regional:
+        for place, text in values_at(thing.inputs, path):
+            if isinstance(text, str) and f".{thing.region}." not in text:
+                yield Problem(place, f"{text!r} doesn't name {thing.region}, the region that it is used in")
 
 
 def _outside(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
     for path, container_path in rule.inside.items():
         block, containers = thing.inputs.get(path), _containers(rule, thing, container_path, others)
-        outers = [outer for outer in (each.inputs.get(path) for each in containers) if isinstance(outer, str)]
-        if not isinstance(block, str) or len(outers) != len(containers) or not containers:
+        outers = [outer for each in containers for outer in _blocks(each, path)]
+        if not isinstance(block, str) or any(is_unknown(outer) for outer in outers) or not outers:
             continue
         if not any(ipaddress.IPv4Network(block).subnet_of(ipaddress.IPv4Network(outer)) for outer in outers):
             labels = ", ".join(each.label for each in containers)
@@ -51,9 +57,19 @@ def _overlapping(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Prob
 def _containers(rule: Rule, thing: Thing, path: str, others: list[Thing]) -> list[Thing]:
     """The network that it goes into; in a preview, where that has no id yet, all that it can be."""
     value = thing.inputs.get(path)
-    type_ = rule.refers[path].partition(".")[0]
-    possible = [each for each in others if each.type.endswith(f":{type_}") and each.region == thing.region]
-    return possible if is_unknown(value) else [each for each in possible if each.id == value]
+    target = rule.refers[path]
+    regional = bool(_rules(thing).regions)
+    in_reach = [each for each in others if not regional or each.region == thing.region]
+    if is_unknown(value):
+        return [each for each in in_reach if each.type.endswith(f":{parts_of(target)[0]}")]
+    found = referenced(target, value, in_reach) if isinstance(value, str) else None
+    return [found] if found else []
+
+
+def _blocks(container: Thing, path: str) -> list[Any]:
+    """The network's own, which it has under the same name, or where its rule says."""
+    rule = rule_for(container.type)
+    return [block for each in (rule and rule.blocks) or [path] for _, block in values_at(container.inputs, each)]
 
 
 def _rules(thing: Thing) -> Package:

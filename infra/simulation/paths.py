@@ -1,11 +1,11 @@
-"""Paths into properties: `subnetIds[]` finds every element, `rules[2].status` is one place, `policy{}` is JSON text."""
+"""Paths into properties: `subnetIds[]` finds every element, `labels.*` every value, `policy{}` is JSON text."""
 
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["changes", "replace_at", "texts", "values_at", "without_indices"]
+__all__ = ["changes", "put_at", "replace_at", "texts", "value_at", "values_at", "without_indices"]
 
 
 def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any]]:
@@ -15,6 +15,10 @@ def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any
             yield found, value
         return
     head, _, rest = path.partition(".")
+    if head == "*":
+        for key, each in value.items() if isinstance(value, dict) else ():
+            yield from values_at(each, rest, f"{found}.{key}")
+        return
     name, braces, _ = head.partition("{")
     if braces and isinstance(value, dict):
         parsed = _parsed(value.get(name))
@@ -28,6 +32,11 @@ def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any
             yield from values_at(element, rest, f"{prefix}[{index}]")
     elif not brackets:
         yield from values_at(here, rest, prefix)
+
+
+def value_at(value: Any, path: str) -> Any:
+    """The one value at a path of plain names; None where there is none."""
+    return next((each for _, each in values_at(value, path)), None)
 
 
 def _parsed(text: Any) -> Any:
@@ -72,6 +81,15 @@ def replace_at(value: Any, path: str, new: Any) -> None:
         value = value[step]
     if _has(value, last):
         value[last] = new
+
+
+def put_at(value: dict[str, Any], path: str, new: Any) -> dict[str, Any]:
+    """A copy with another value at a path of plain names; unchanged where what should hold it is no mapping."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        return value | {name: new}
+    inner = value.get(name, {})
+    return value | {name: put_at(inner, rest, new)} if isinstance(inner, dict) else value
 
 
 def _has(value: Any, step: str | int) -> bool:

@@ -92,7 +92,9 @@ class SimulatedProvider(provider_pb2_grpc.ResourceProviderServicer):
         secrets = secret_names(request.properties)
         operation = self._operation(request, context, request.preview)
         identifier, outputs = self._guard(context, lambda: operation.create(decode(request.properties), secrets))
-        return provider_pb2.CreateResponse(id=identifier, properties=encode(outputs, secrets))
+        return provider_pb2.CreateResponse(
+            id=identifier, properties=encode(outputs, secrets | operation.schema.secrets)
+        )
 
     def Read(self, request: Any, context: Context) -> Any:
         operation = self._operation(request, context)
@@ -100,7 +102,7 @@ class SimulatedProvider(provider_pb2_grpc.ResourceProviderServicer):
         found = self._guard(context, lambda: operation.read(request.id, state, inputs))
         if found is None:
             return provider_pb2.ReadResponse()
-        secrets = secret_names(request.properties) | secret_names(request.inputs)
+        secrets = secret_names(request.properties) | secret_names(request.inputs) | operation.schema.secrets
         read_inputs, outputs = found
         return provider_pb2.ReadResponse(
             id=request.id, inputs=encode(read_inputs, secrets), properties=encode(outputs, secrets)
@@ -112,7 +114,7 @@ class SimulatedProvider(provider_pb2_grpc.ResourceProviderServicer):
         outputs = self._guard(
             context, lambda: operation.update(request.id, decode(request.olds), decode(request.news), secrets)
         )
-        return provider_pb2.UpdateResponse(properties=encode(outputs, secrets))
+        return provider_pb2.UpdateResponse(properties=encode(outputs, secrets | operation.schema.secrets))
 
     def Delete(self, request: Any, context: Context) -> Any:
         operation = self._operation(request, context)

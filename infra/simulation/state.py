@@ -4,28 +4,29 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from infra.simulation.account import Thing
+from infra.simulation.account import DELETED, Thing
 from infra.simulation.iam import policy_size, principal_arns
 from infra.simulation.managed import managed_policy_problem
 from infra.simulation.network import network_problems
-from infra.simulation.paths import texts, values_at
+from infra.simulation.paths import texts, value_at, values_at
+from infra.simulation.references import parts_of, referenced
 from infra.simulation.rules import Rule, package_rules
 from infra.simulation.schema import Problem
 from infra.simulation.wire import contains_unknown, is_unknown
 
-__all__ = ["reasons_to_keep", "referenced", "state_problems"]
-
-IDENTIFYING = ("id", "arn", "name")
+__all__ = ["reasons_to_keep", "state_problems"]
 
 
 def state_problems(rule: Rule, thing: Thing, account: list[Thing], world: list[Thing]) -> Iterator[Problem]:
     """What the service would refuse at creation or change; `world` are the things of other accounts."""
     others = [each for each in account if each.urn != thing.urn]
     yield from _taken(rule, thing, others, world)
+    yield from _lingering(rule, thing, others, world)
     yield from _missing(rule, thing, others, world)
     yield from _needed(rule, thing, others)
     yield from _outside(rule, thing, others)
     yield from _untrusted(rule, thing, others, world)
+    yield from _unassumable(rule, thing, others)
     yield from _principals(rule, thing, others)
     yield from _too_long(rule, thing, others)
     documents = {re.sub(r"\[\]", "", path) for path in rule.documents}
@@ -33,17 +34,6 @@ def state_problems(rule: Rule, thing: Thing, account: list[Thing], world: list[T
         if re.split(r"[.\[]", path)[0] not in documents:
             yield from _shaped(path, text, thing, others, world)
     yield from network_problems(rule, thing, others)
-
-
-def referenced(target: str, value: str, things: list[Thing]) -> Thing | None:
-    """The thing that `value` names; the target is `<type>`, `<type>.<output>`, or several with `|` between them."""
-    for alternative in target.split("|"):
-        type_, _, output = alternative.partition(".")
-        names = [output] if output else IDENTIFYING
-        for thing in things:
-            if thing.type.partition(":")[2] == type_ and value in [thing.get(name) for name in names]:
-                return thing
-    return None
 
 
 def reasons_to_keep(thing: Thing, account: list[Thing], rule_of: Callable[[str], Rule | None]) -> list[Thing]:
@@ -83,16 +73,50 @@ def _taken(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) ->
                 break
 
 
+def _lingering(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
+    """What was deleted, and still has its name."""
+    if rule.lingers is None or value_at(thing.inputs, rule.lingers.when) == rule.lingers.matches:
+        return
+    for name in rule.unique:
+        for other in (*others, *world):
+            if other.type == f"{thing.type}{DELETED}" and other.get(name) == thing.get(name):
+                yield Problem(name, f"{thing.get(name)!r} {rule.lingers.why}")
+
+
 def _missing(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) -> Iterator[Problem]:
     for path, target in rule.refers.items():
-        package, colon, foreign = target.partition(":") if re.match(r"[a-z-]+:", target) else ("", "", target)
-        there = [each for each in world if each.type.startswith(f"{package}:")] if colon else others
+        package, colon, foreign = (
+            target.partition(":") if target.partition("|")[0].count(":") == 2 else ("", "", target)
+        )
+        near = [each for each in others if _is_within_reach(thing, each)]
+        there = [each for each in world if each.type.startswith(f"{package}:")] if colon else near
         for place, value in _named(thing, path):
             elsewhere = not colon and isinstance(value, str) and _is_elsewhere(value, thing)
-            if isinstance(value, str) and not elsewhere and not referenced(foreign, value, there):
-                types = " or ".join(each.partition(".")[0] for each in target.split("|"))
-                where = f"any account of {package}" if colon else "this account"
+            exists = isinstance(value, str) and (
+                _is_built_in(foreign, value, thing) or referenced(foreign, value, there)
+            )
+            if isinstance(value, str) and not elsewhere and not exists:
+                types = " or ".join(parts_of(each)[0] for each in target.split("|"))
+                where = f"any account of {package}" if colon else _reach(thing, path)
                 yield Problem(place, f"refers to {value!r}, but there is no such {types} in {where}")
+
+
+def _is_within_reach(thing: Thing, other: Thing) -> bool:
+    """Whether both are in one namespace, where a cloud has such, or one of them is in none."""
+    path = package_rules(thing.type.partition(":")[0]).within
+    places = [each.get(path) for each in (thing, other)] if path else []
+    return not all(isinstance(place, str) for place in places) or len(set(places)) < 2
+
+
+def _reach(thing: Thing, path: str) -> str:
+    within = package_rules(thing.type.partition(":")[0]).within
+    is_inside = within and within != path and thing.get(within)
+    return f"{within} {thing.get(within)!r}" if within and is_inside else "this account"
+
+
+def _is_built_in(target: str, value: str, thing: Thing) -> bool:
+    exists = package_rules(thing.type.partition(":")[0]).exists
+    return any(value in exists.get(parts_of(each)[0], ()) for each in target.split("|"))
 
 
 def _needed(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
@@ -100,6 +124,10 @@ def _needed(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
         path = need.here or need.same
         value = next((each for _, each in values_at(thing.inputs, path)), thing.get(path))
         there = any(each.type.endswith(f":{need.type}") and each.get(need.same) == value for each in others)
+        if need.unless and isinstance(value, str):
+            type_, output = parts_of(need.unless)
+            other = referenced(type_, value, others)
+            there = there or (other is not None and bool(other.get(output)))
         if isinstance(value, str) and not there:
             yield Problem(need.here or need.same, f"{need.why}: there is no {need.type} for {value!r}")
 
@@ -107,7 +135,7 @@ def _needed(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
 def _outside(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
     """A preview knows no more of places that are only planned than that there will be one."""
     for path, target in rule.below.items():
-        type_, _, output = target.partition(".")
+        type_, output = parts_of(target)
         places = [each.get(output) for each in others if each.type.endswith(f":{type_}")]
         for place, value in values_at(thing.inputs, path):
             known = any(not isinstance(p, str) or f"{value}/".startswith(f"{p.rstrip('/')}/") for p in places)
@@ -131,6 +159,18 @@ def _untrusted(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]
             yield Problem(place, f"leads to the role {arn!r}, which is in no account")
         elif isinstance(policy := role.inputs.get("assumeRolePolicy"), str) and known not in policy:
             yield Problem(place, f"leads to {role.label}, whose trust doesn't name the external id {known!r}")
+
+
+def _unassumable(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    """A role whose trust doesn't name the service that is to act as it."""
+    for path, service in rule.assumed.items():
+        for place, arn in values_at(thing.inputs, path):
+            role = referenced("iam/role:Role.arn", arn, others) if isinstance(arn, str) else None
+            trust = role.inputs.get("assumeRolePolicy") if role else None
+            if role and isinstance(trust, str) and service not in trust:
+                yield Problem(
+                    place, f"is {role.label}, whose trust doesn't name {service}: the service can't act as it"
+                )
 
 
 def _principals(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
@@ -175,7 +215,8 @@ def _shaped(path: str, text: str, thing: Thing, others: list[Thing], world: list
         yield Problem(path, reason)
     if any(re.fullmatch(pattern, text) for pattern in rules.identifiers):
         known = {each.id for each in others} | {v for each in others for v in each.outputs.values() if v == text}
-        if text not in known:
+        holders = [i for i in known if text.startswith(f"{i}/") and any(re.fullmatch(p, i) for p in rules.identifiers)]
+        if text not in known and not holders:
             yield Problem(path, f"refers to {text!r}, and nothing in this account has that id")
     elif rules.arn and re.fullmatch(rules.arn, text) and "*" not in text and not _is_elsewhere(text, thing):
         arns = [arn for each in (*others, *world, thing) for arn in _arns(each)]

@@ -323,5 +323,5 @@ def test_what_is_replaced_is_what_databricks_can_not_change(
 
 
 def test_a_provider_without_an_account_is_refused(account: Account) -> None:
-    with pytest.raises(Refused, match="accountId: is not configured"):
+    with pytest.raises(Refused, match="accountId: no accountId is configured"):
         account.databricks.configure({"host": "https://accounts.cloud.databricks.com"})

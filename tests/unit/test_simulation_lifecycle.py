@@ -137,7 +137,8 @@ def test_stacks_of_one_account_see_each_others_things_and_share_its_names(aws: C
     aws.create("sns/topic:Topic", "alerts", name="alerts")
     other = aws.on("another-stack")
     assert other.invoke("sns/getTopic:getTopic", name="alerts")
-    given = {"comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 1}
+    given = {"comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 1, "threshold": 1, "period": 60}
+    given |= {"namespace": "mlops", "metricName": "errors", "statistic": "Sum"}
     arn = "arn:aws:sns:eu-central-1:123456789012:alerts"
     other.create("cloudwatch/metricAlarm:MetricAlarm", "errors", name="errors", alarmActions=[arn], **given)
     with pytest.raises(Refused, match="taken"):

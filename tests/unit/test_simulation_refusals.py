@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from tests.simulated import UNKNOWN, Cloud, Refused, cloud
+from tests.wrong_programs.aws import AWS
 
 Wrong = Callable[[Cloud], Any]
 ACCOUNT = "123456789012"
 IMAGE = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/mlops@sha256:{'a' * 64}"
+SERVICES = ["batch.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com"]
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": SERVICES}, "Action": "sts:AssumeRole"}],
     }
 )
 
@@ -71,7 +71,8 @@ def bucket_policy(aws: Cloud, **changes: Any) -> Any:
 
 
 def alarm(aws: Cloud, **inputs: Any) -> Any:
-    given = {"name": "errors", "comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 1} | inputs
+    metric = {"namespace": "mlops", "metricName": "errors", "statistic": "Sum", "period": 60, "threshold": 1}
+    given = {"name": "errors", "comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 1} | metric | inputs
     return aws.create("cloudwatch/metricAlarm:MetricAlarm", "alarm", **given)
 
 
@@ -390,7 +391,7 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         r"environment.variables.QUEUE refers to .* nothing in this account has that ARN",
     ),
     "id of nothing": (
-        lambda aws: function(aws, vpcConfig={"subnetIds": ["subnet-0123456789abcdef0"], "securityGroupIds": []}),
+        lambda aws: function(aws, vpcConfig={"subnetIds": ["subnet-0123456789abcdef0"], "securityGroupIds": ["sg-1"]}),
         "no such ec2/subnet:Subnet",
     ),
     "attached policy that isn't there": (
@@ -684,6 +685,10 @@ WRONG: dict[str, tuple[Wrong, str]] = {
 }
 
 
+assert not WRONG.keys() & AWS.keys()
+WRONG |= AWS
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_program_is_refused_and_told_why(aws: Cloud, case: str) -> None:
     do, sentence = WRONG[case]
@@ -693,7 +698,7 @@ def test_a_wrong_program_is_refused_and_told_why(aws: Cloud, case: str) -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(WRONG) >= 120
+    assert len(WRONG) >= 160
 
 
 def test_what_is_not_known_yet_is_not_held_to_be_missing(aws: Cloud) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.simulation.rules import Rule, all_rules
-from infra.simulation.schema import Type, resource_schema
+from infra.simulation.made import makers
+from infra.simulation.references import parts_of
+from infra.simulation.rules import Rule, all_rules, package_rules, rule_for
+from infra.simulation.schema import Type, installed_packages, resource_schema
 
 RULES = all_rules()
 
@@ -14,12 +16,18 @@ RULES = all_rules()
 def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) -> None:
     schema = resource_schema(token)
     assert schema, f"no installed SDK has {token}"
-    rule = RULES[token]
+    rule = rule_for(token)
+    assert rule
+    package = package_rules(token.partition(":")[0])
+    everywhere = {*package.every.texts, *package.every.keys, *package.every.defaults, *package.every.refers}
+    everywhere |= {*package.every.replaces, *package.every.autoname, *package.every.sizes}
     for path in (part for whole in _paths(rule) for part in whole.split("/")):
-        _walk(path, Type("object", properties=schema.inputs))
+        if path not in everywhere or path.partition(".")[0] in schema.inputs:
+            _walk(path, Type("object", properties=schema.inputs))
+    assert rule.makes is None or rule.makes in makers()
     known = {*schema.inputs, *schema.outputs}
     assert not rule.outputs.keys() - known
-    computed = {name for name in schema.outputs if name not in schema.inputs} - {"tagsAll", "region"}
+    computed = {name for name in schema.outputs if name not in schema.inputs} - package.outputs.keys()
     assert computed == {*rule.unset, *(rule.outputs.keys() & computed)}
     assert set(rule.holds) <= rule.refers.keys()
     assert rule.counts.keys() <= set(schema.outputs)
@@ -29,8 +37,10 @@ def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) ->
 @pytest.mark.parametrize("token", RULES, ids=str)
 def test_what_is_referred_to_and_needed_has_a_rule(token: str) -> None:
     package = token.partition(":")[0]
-    targets = {each.partition(".")[0] for target in RULES[token].refers.values() for each in target.split("|")}
-    targets |= {each.partition(".")[0] for each in RULES[token].below.values()}
+    rule = rule_for(token)
+    assert rule
+    targets = {parts_of(each)[0] for target in rule.refers.values() for each in target.split("|")}
+    targets |= {parts_of(each)[0] for each in rule.below.values()}
     for type_ in targets | {need.type for need in RULES[token].needs}:
         assert (type_ if type_.count(":") == 2 else f"{package}:{type_}") in RULES
 
@@ -38,7 +48,12 @@ def test_what_is_referred_to_and_needed_has_a_rule(token: str) -> None:
 def _paths(rule: Rule) -> Iterator[str]:
     yield from (*rule.autoname, *rule.texts, *rule.ranges, *rule.values, *rule.cidrs, *rule.zones, *rule.refers)
     yield from (*rule.documents, *rule.inside, *rule.apart, *rule.updates)
-    yield from (path for each in rule.conditions for path in (each.when, *each.needs, *each.forbids))
+    for each in rule.conditions:
+        at = f"{each.at}." if each.at else ""
+        yield from (f"{at}{path}" for path in (each.when, *each.needs, *each.forbids, *each.demands))
+    yield from (*rule.keys, *rule.defaults, *rule.required, *rule.configured, *rule.blocks)
+    yield from (*rule.covered, *rule.covered.values(), *(path for paths in rule.orders for path in paths))
+    yield from (*rule.distinct, *rule.steps, *rule.timezones, *rule.regional, *rule.about, *rule.assumed)
     yield from (*rule.sizes, *rule.sums, *rule.below, *rule.among, *rule.among.values())
     yield from () if rule.replaces == "all" else rule.replaces
     yield from (name for names in rule.exactly_one + rule.at_most_one + rule.at_least_one for name in names)
@@ -47,6 +62,8 @@ def _paths(rule: Rule) -> Iterator[str]:
 def _walk(path: str, type_: Type) -> None:
     for part in path.partition("{}")[0].split("."):  # what is in a JSON text, no SDK knows
         name = part.removesuffix("[]")
+        if type_.kind == "any":
+            return
         if type_.kind == "map":  # of whatever names
             type_ = type_.of[0]
             continue
@@ -55,3 +72,7 @@ def _walk(path: str, type_: Type) -> None:
         if part.endswith("[]"):
             assert type_.kind == "list", f"{path}: {name} is no list"
             type_ = type_.of[0]
+
+
+def test_every_installed_sdk_has_rules() -> None:
+    assert {token.partition(":")[0] for token in RULES} == set(installed_packages())

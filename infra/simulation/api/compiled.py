@@ -16,7 +16,7 @@ from infra.simulation.schema import Type, cache_folder, resource_schema
 __all__ = ["contract_of"]
 
 FORMAT = "3"
-PUBLISHERS = {"aws": "botocore", "databricks": "databricks-sdk"}  # of the contracts, by SDK
+PUBLISHERS = {"aws": "botocore", "databricks": "databricks-sdk", "gcp": "google-api-python-client"}  # by SDK
 
 
 @cache
@@ -50,6 +50,10 @@ def _supplied(rule: Rule) -> set[str]:
 def _input(publisher: str, api: Api) -> Any:
     if publisher == "botocore":
         return _model(api.service).operation_model(api.create).input_shape
+    if publisher == "google-api-python-client":
+        from infra.simulation.api.discovery import of_call
+
+        return of_call(api.service, api.create)
     from infra.simulation.api.signatures import of_method
 
     return of_method(api.service, api.create)

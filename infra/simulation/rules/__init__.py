@@ -11,11 +11,14 @@ __all__ = [
     "Api",
     "Call",
     "Condition",
+    "Lingers",
     "Lookup",
     "Mirror",
     "Need",
     "Package",
+    "Part",
     "Rule",
+    "Tags",
     "Text",
     "all_rules",
     "package_rules",
@@ -36,13 +39,15 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the text at `when` looks like `matches`: what must be given then, and what must not."""
+    """Where the value at `when` looks like `matches`: what must be given then, what must not, and what it must be."""
 
     when: str
     matches: str
     why: str  # the rest of a sentence that begins with the property's name
+    at: str = ""  # where it holds, `rules[].transitions[]`: the other paths begin there
     needs: list[str] = []
     forbids: list[str] = []
+    demands: dict[str, str] = {}  # path → pattern
 
 
 class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +57,7 @@ class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     same: str
     why: str
     here: str | None = None  # the same name where none is given
+    unless: str | None = None  # `type.property`: or one of these, with this property set
 
 
 class Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +74,14 @@ class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     most: int
     per: str | None = None  # of this thing alone where none is given
+
+
+class Lingers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is deleted and still keeps its name for a while, unless the one that takes it says at `when` `matches`."""
+
+    when: str
+    matches: str
+    why: str  # the rest of a sentence that begins with the name
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,13 +126,26 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     autoname: dict[str, int] = {}  # property → longest name that is made up where none is given
     unique: dict[str, Literal["region", "account", "world"]] = {}  # template → where no other may have the same
     texts: dict[str, Text] = {}
+    keys: dict[str, Text] = {}  # path of a mapping → what its keys must look like
+    defaults: dict[str, Any] = {}  # path → what the provider puts where the program puts nothing
     ranges: dict[str, tuple[int, int]] = {}
     values: dict[str, list[Any]] = {}  # the only ones allowed
-    sizes: dict[str, tuple[int, int]] = {}  # path of a list → how many elements it has
+    required: list[str] = []  # what the service asks for where the SDK doesn't, `containers[].image`
+    configured: list[str] = []  # what the program or the provider's configuration must say
+    parts: dict[str, str] = {}  # path → the package's part that stands there
+    sizes: dict[str, tuple[int, int]] = {}  # path of a list or mapping → how many elements it has
+    distinct: list[str] = []  # paths of what no two elements may have the same
+    steps: dict[str, list[int]] = {}  # path of a number → what it must be a multiple of, and what is allowed besides
+    timezones: list[str] = []
     sums: dict[str, int] = {}  # path of numbers → what they come to
+    orders: list[list[str]] = []  # paths of numbers, none smaller than the one before; each in its own `rules[]`
+    covered: dict[str, str] = {}  # path of a mapping → path of another that must have all that is in it
     among: dict[str, str] = {}  # path → path of the same resource where its value must be found
     cidrs: dict[str, tuple[int, int]] = {}  # path of an IPv4 block → its shortest and longest prefix
     zones: list[str] = []  # paths of availability zones
+    regional: list[str] = []  # paths of texts that name the region
+    about: dict[str, str] = {}  # path of an IAM document → property that names what alone it may speak of
+    assumed: dict[str, str] = {}  # path of a role's ARN → the service that must be able to assume it
     replaces: list[str] | Literal["all"] = []
     updates: list[str] = []  # with `replaces: all`, what can be changed all the same
     exactly_one: list[list[str]] = []
@@ -132,10 +159,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts: dict[str, str | None] = {}  # output that counts the changes from 1 → property without which it doesn't
     below: dict[str, str] = {}  # path of a place → `type.output`: it is in one of these, or is one
     trusted: "Trusted | None" = None
+    lingers: Lingers | None = None
+    makes: str | None = None  # the function of `infra/simulation/made` that makes its outputs, which stay as they are
     holds: list[str] = []  # those of them that keep what they refer to from being deleted
     documents: dict[str, Literal["identity", "inline", "resource", "repository", "trust", "json"]] = {}
     together: dict[str, Together] = {}  # path of policies → what they may come to
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
+    blocks: list[str] = []  # where a network has its blocks, unless it is the place where what is inside has its own
     apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
     api: Api | None = None
     mirror: Mirror | None = None
@@ -149,10 +179,36 @@ class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: list[str] = []
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds wherever something of the kind stands: in every type of a cloud, or in a pod of whatever has pods."""
+
+    autoname: dict[str, int] = {}
+    texts: dict[str, Text] = {}
+    keys: dict[str, Text] = {}
+    defaults: dict[str, Any] = {}
+    ranges: dict[str, tuple[int, int]] = {}
+    values: dict[str, list[Any]] = {}
+    among: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    refers: dict[str, str] = {}
+    distinct: list[str] = []
+    required: list[str] = []
+    replaces: list[str] = []
+
+
+class Tags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a cloud calls its tags."""
+
+    given: str = "tags"
+    all: str = "tagsAll"  # the output with those that come from the provider's configuration
+    defaults: str = "defaultTags"  # the provider's configuration
+
+
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for a whole cloud."""
 
     settings: dict[str, str] = {}  # provider configuration → the value where none is set
+    variables: dict[str, list[str]] = {}  # provider configuration → environment variables that say it too
     account_setting: str | None = None  # the provider's configuration that says which account it is in
     required_settings: list[str] = []
     outputs: dict[str, Any] = {}  # of every type that has such an output
@@ -161,6 +217,12 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_arns: list[str] = []  # except these: the provider's own things
     regions: dict[str, list[str]] = {}  # region → its zones
     functions: dict[str, Lookup] = {}
+    tags: Tags = Tags()
+    suffix: str = "-{hex:7}"  # of a name that is made up
+    every: Part = Part()  # where a type has such properties; its own rule comes first
+    parts: dict[str, Part] = {}
+    exists: dict[str, list[str]] = {}  # type → names of what is there without a program
+    within: str | None = None  # path of what a thing and all that it refers to have in common, such as a namespace
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,17 +236,36 @@ def package_rules(package: str) -> Package:
     return _read(file, Package) if file.exists() else Package()
 
 
+@cache
 def rule_for(token: str) -> Rule | None:
     """The rule of a resource type `aws:s3/bucket:Bucket`; None when nobody has written one."""
     package, module, _ = token.split(":")
     service = module.partition("/")[0]
-    if service == ALL_IN_ONE:
-        return _package_rules(package).get(token)
-    return _service_rules(package, service).get(token)
+    rules = _package_rules(package) if service == ALL_IN_ONE else _service_rules(package, service)
+    rule = rules.get(token)
+    return None if rule is None else _completed(rule, package_rules(package))
+
+
+def _completed(rule: Rule, package: Package) -> Rule:
+    """With what holds for every type, and with the parts that stand in it; what is null or empty holds not here."""
+    parts = [("", package.every), *((f"{path}.", package.parts[name]) for path, name in rule.parts.items())]
+    mappings: dict[str, dict[str, Any]] = {}
+    for name in ("autoname", "texts", "keys", "defaults", "ranges", "values", "among", "sizes", "refers"):
+        below = {f"{at}{path}": value for at, part in parts for path, value in getattr(part, name).items()}
+        mappings[name] = {
+            path: value for path, value in (below | getattr(rule, name)).items() if value not in (None, "")
+        }
+    mappings["among"] |= {f"{at}{a}": f"{at}{b}" for at, part in parts for a, b in part.among.items()}
+    listed = {
+        name: [f"{at}{path}" for at, part in parts for path in getattr(part, name)] + getattr(rule, name)
+        for name in ("required", "distinct")
+    }
+    replaces = rule.replaces if rule.replaces == "all" else [*package.every.replaces, *rule.replaces]
+    return msgspec.structs.replace(rule, **mappings, **listed, replaces=replaces)
 
 
 def all_rules() -> dict[str, Rule]:
-    """Every rule there is, by resource type."""
+    """Every rule there is, by resource type, without what holds for every type of its cloud."""
     packages = [folder.name.replace("_", "-") for folder in sorted(HERE.iterdir()) if folder.is_dir()]
     return {token: rule for package in packages for token, rule in _package_rules(package).items()}
 

@@ -1,7 +1,7 @@
 """What the installed SDKs say of each resource type and function, read from their sources."""
 
 from infra.simulation.schema.cache import cache_folder, function_schema, resource_schema
-from infra.simulation.schema.packages import installed_packages, version_of
+from infra.simulation.schema.packages import installed_packages, resource_types, version_of
 from infra.simulation.schema.types import FunctionSchema, Problem, Property, ResourceSchema, Type, problems
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "installed_packages",
     "problems",
     "resource_schema",
+    "resource_types",
     "version_of",
 ]

@@ -13,7 +13,7 @@ from infra.simulation.schema.types import FunctionSchema, ResourceSchema
 
 __all__ = ["cache_folder", "function_schema", "resource_schema"]
 
-FORMAT = "2"  # raise it when what is derived from the same sources changes
+FORMAT = "3"  # raise it when what is derived from the same sources changes
 
 
 @cache

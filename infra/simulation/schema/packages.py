@@ -7,7 +7,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["class_file", "folder_of", "function_file", "installed_packages", "version_of"]
+__all__ = ["class_file", "folder_of", "function_file", "installed_packages", "resource_types", "version_of"]
 
 RESOURCE_MODULES = re.compile(r'resource_modules="""\s*(\[.*?\])\s*"""', re.DOTALL)
 # Not an SDK of a cloud: the engine's own.
@@ -50,6 +50,11 @@ def class_file(token: str) -> tuple[Path, str] | None:
         if header.search(file.read_text(encoding="utf-8")):
             return file, name
     return None
+
+
+def resource_types(package: str) -> tuple[str, ...]:
+    """All that the SDK has; none where it isn't installed."""
+    return tuple(_resource_index(package))
 
 
 def function_file(token: str) -> Path | None:

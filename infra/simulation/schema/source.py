@@ -27,7 +27,8 @@ def read_resource(token: str, file: Path, name: str) -> ResourceSchema:
     outputs = tuple(_getters(resource))
     if f"'{token}'" not in text:
         raise ValueError(f"{file} does not register {token}")
-    return ResourceSchema(token, inputs, outputs)
+    secrets = re.search(r"additional_secret_outputs=(\[[^\]]*\])", text)
+    return ResourceSchema(token, inputs, outputs, frozenset(ast.literal_eval(secrets[1]) if secrets else ()))
 
 
 def read_function(token: str, file: Path) -> FunctionSchema:
@@ -99,6 +100,8 @@ def _type(node: ast.expr | None, file: Path, within: tuple[str, ...]) -> Type:
             return Type("list", (_type(parts[0], file, within),))
         if base in ("Mapping", "Dict", "dict"):
             return Type("map", (_type(parts[1], file, within),))
+        if base == "Literal":
+            return Type("enum", values=tuple(ast.literal_eval(part) for part in parts))
         if base == "Union":
             return _union([_type(part, file, within) for part in parts if not _is_duplicate(part)])
     name = ast.unparse(node).rpartition(".")[2] if node is not None else ""

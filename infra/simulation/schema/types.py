@@ -43,6 +43,7 @@ class ResourceSchema(msgspec.Struct, frozen=True):
     token: str
     inputs: dict[str, Property]
     outputs: tuple[str, ...]
+    secrets: frozenset[str] = frozenset()  # outputs that the SDK says are
 
 
 class FunctionSchema(msgspec.Struct, frozen=True):

@@ -1,0 +1,15 @@
+"""Wrong programs of five SDKs, each with the sentence that its author needs."""
+
+from tests.wrong_programs.azure import AZURE
+from tests.wrong_programs.clouds import SDKS, Clouds
+from tests.wrong_programs.gcp import GCP
+from tests.wrong_programs.kubernetes import KUBERNETES
+from tests.wrong_programs.made import MADE
+
+__all__ = ["SDKS", "WRONG", "Clouds"]
+
+WRONG = {
+    f"{name}: {case}": wrong
+    for name, cases in (("azure", AZURE), ("gcp", GCP), ("kubernetes", KUBERNETES), ("made", MADE))
+    for case, wrong in cases.items()
+}
