@@ -7,7 +7,7 @@ from infra.simulation.plan import Component
 
 __all__ = ["draw"]
 
-CARD, ROW, HEAD, GAP, APART, MARGIN, TOP = 340, 19, 46, 26, 96, 28, 84
+CARD, ROW, HEAD, GAP, APART, MARGIN, TOP, LANE = 364, 19, 46, 26, 96, 28, 84, 14
 SYMBOLS = {"create": "+", "update": "~", "replace": "±", "delete": "−", "same": "="}  # noqa: RUF001 # a minus
 COLOURS = {"create": "#1a7f37", "update": "#9a6700", "replace": "#8250df", "delete": "#cf222e", "same": "#6e7781"}
 STYLE = """
@@ -30,9 +30,10 @@ def draw(stack: str, components: list[Component]) -> str:
             spots[component.name] = (MARGIN + column * (CARD + APART), y, height)
             y += height + GAP
     width = MARGIN * 2 + len(layers) * (CARD + APART) - APART
-    height = max((y + tall for _, y, tall in spots.values()), default=TOP) + MARGIN
+    bottom = max((y + tall for _, y, tall in spots.values()), default=TOP)
     cards = "".join(_card(component, *spots[component.name]) for component in components)
-    arrows = "".join(_arrow(spots[a], spots[b]) for a, b in _drawn(components))
+    arrows, lanes = _arrows(_drawn(components), spots)
+    height = bottom + MARGIN + LANE * lanes
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
         f"<style>{STYLE}</style><defs><marker id='end' viewBox='0 0 8 8' refX='7' refY='4' markerWidth='7' "
@@ -62,7 +63,7 @@ def _card(component: Component, x: int, y: int, height: int) -> str:
             f'<text class="count" x="{x + 12}" y="{at}" style="fill:{COLOURS[action]}">{SYMBOLS[action]}</text>'
             f'<text x="{x + 28}" y="{at}">{escape(_short(type_))}<tspan class="count">{times}</tspan></text>'
         )
-    nothing = f'<text class="quiet" x="{x + 12}" y="{y + HEAD + 17}">nothing in it</text>'
+    nothing = f'<text class="quiet" x="{x + 12}" y="{y + HEAD + 17}">nothing in it yet</text>'
     return (
         f'<g><rect class="card" x="{x}" y="{y}" width="{CARD}" height="{height}" rx="8"/>'
         f'<path d="M{x} {y + HEAD - 6}v-{HEAD - 14}q0 -8 8 -8h{CARD - 16}q8 0 8 8v{HEAD - 14}z" class="head" '
@@ -72,11 +73,24 @@ def _card(component: Component, x: int, y: int, height: int) -> str:
     )
 
 
-def _arrow(start: tuple[int, int, int], end: tuple[int, int, int]) -> str:
-    (x1, y1, h1), (x2, y2, h2) = start, end
-    a, b = y1 + h1 / 2, y2 + h2 / 2
-    bend = APART / 2
-    return f'<path d="M{x1 + CARD} {a}C{x1 + CARD + bend} {a} {x2 - bend} {b} {x2} {b}"/>'
+def _arrows(drawn: list[tuple[str, str]], spots: dict[str, tuple[int, int, int]]) -> tuple[str, int]:
+    """The paths, and how many of them needed a lane below the cards that they would have crossed."""
+    paths: list[str] = []
+    lanes = 0
+    for start, end in drawn:
+        (x1, y1, h1), (x2, y2, h2) = spots[start], spots[end]
+        a, b, bend = y1 + h1 / 2, y2 + h2 / 2, APART / 2
+        between = [y + tall for x, y, tall in spots.values() if x1 < x < x2]
+        if not between:
+            paths.append(f'<path d="M{x1 + CARD} {a}C{x1 + CARD + bend} {a} {x2 - bend} {b} {x2} {b}"/>')
+            continue
+        lanes += 1
+        below, left, right = max(between) + LANE * lanes, x1 + CARD + APART, x2 - APART
+        paths.append(
+            f'<path d="M{x1 + CARD} {a}C{x1 + CARD + bend} {a} {x1 + CARD + bend} {below} {left} {below}H{right}'
+            f'C{x2 - bend} {below} {x2 - bend} {b} {x2} {b}"/>'
+        )
+    return "".join(paths), lanes
 
 
 def _layers(components: list[Component]) -> list[list[Component]]:
@@ -113,6 +127,7 @@ def _drawn(components: list[Component]) -> list[tuple[str, str]]:
 
 
 def _short(type_: str) -> str:
-    """`aws:ec2/securityGroup:SecurityGroup` → `ec2 SecurityGroup`."""
-    _, module, name = [*type_.split(":"), "", ""][:3]
-    return f"{module.partition('/')[0]} {name}"
+    """`aws:ec2/securityGroup:SecurityGroup` → `ec2 SecurityGroup`; an SDK without modules has its own name there."""
+    package, module, name = [*type_.split(":"), "", ""][:3]
+    service = module.partition("/")[0]
+    return f"{package if service in ('', 'index') else service} {name}"

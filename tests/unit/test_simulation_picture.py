@@ -67,3 +67,23 @@ def test_an_arrow_that_follows_from_others_is_left_out() -> None:
         Component("c", "t", {}, frozenset({"a", "b"})),
     ]
     assert len(re.findall(r'<path d="M\d+ [\d.]+C', draw("stack", chain))) == 2
+
+
+def test_an_arrow_goes_below_the_cards_that_it_would_cross() -> None:
+    """Otherwise it seems to come from the one that it comes out behind."""
+    many = {("create", f"databricks:index/kind{index}:Kind{index}"): 1 for index in range(9)}
+    chain = [
+        Component("a", "t", {}, frozenset()),
+        Component("b", "t", many, frozenset({"a"})),
+        Component("c", "t", {}, frozenset()),
+        Component("d", "t", {}, frozenset({"b", "c"})),
+    ]
+    svg = draw("stack", chain)
+    bottom = max(
+        int(y) + int(height)
+        for y, height in re.findall(r'class="card" x="\d+" y="(\d+)" width="\d+" height="(\d+)', svg)
+    )
+    (lane,) = (int(y) for y in re.findall(r'<path d="M[^"]* (\d+)H\d+C', svg))
+    assert lane > bottom
+    assert lane < int(svg.partition('height="')[2].partition('"')[0])
+    assert "databricks Kind3" in svg
