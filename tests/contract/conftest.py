@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pulumi.runtime.stack import run_pulumi_func
 from infra import blueprint, release
 from infra.config import StackConfig
 
+GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "sha256:" + "a" * 64
 
 
@@ -35,6 +36,21 @@ class Plan:
 
     def named(self, name: str) -> Registered:
         return next(resource for resource in self.resources if resource.name == name)
+
+
+def documents(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every policy statement of the stack, with the resource that carries it."""
+    for resource in plan.resources:
+        for key in ("policy", "assumeRolePolicy"):
+            text = resource.inputs.get(key)
+            if isinstance(text, str) and '"Statement"' in text:
+                for statement in json.loads(text)["Statement"]:
+                    yield resource.name, statement
+
+
+def of_type(plan: Plan, *types: str) -> list[Registered]:
+    """The resources of AWS of these types."""
+    return [r for r in plan.resources if r.type.removeprefix("aws:") in types]
 
 
 DATABRICKS = {

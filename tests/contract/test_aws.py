@@ -2,18 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
-from tests.contract.conftest import DIGEST, Plan, Registered, stated
+from tests.contract.conftest import DIGEST, GOLDEN, Plan, documents, of_type, stated
 
-GOLDEN = Path(__file__).parent / "golden"
 STACKS = [f"aws-sagemaker-{environment}" for environment in ENVIRONMENTS]
 ALL = [f"aws-{platform}-{environment}" for platform in ("sagemaker", "serverless") for environment in ENVIRONMENTS]
 CHALLENGER = "sha256:" + "b" * 64
@@ -23,20 +21,6 @@ SERVES = (
     *("sagemaker/endpoint:Endpoint", "sagemaker/mlflowTrackingServer:MlflowTrackingServer"),
     *("lambda/function:Function", "lambda/alias:Alias"),
 )
-
-
-def documents(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy statement of the stack, with the resource that carries it."""
-    for resource in plan.resources:
-        for key in ("policy", "assumeRolePolicy"):
-            text = resource.inputs.get(key)
-            if isinstance(text, str) and '"Statement"' in text:
-                for statement in json.loads(text)["Statement"]:
-                    yield resource.name, statement
-
-
-def of_type(plan: Plan, *types: str) -> list[Registered]:
-    return [r for r in plan.resources if r.type.removeprefix("aws:") in types]
 
 
 @pytest.mark.parametrize("stack", ALL)

@@ -15,8 +15,7 @@ from infra.config.stack import PLATFORMS
 from infra.permissions.command import permissions as command
 from infra.permissions.policies import boundary, deploy_policies, permissions
 from infra.simulation.iam import policy_problems
-from tests.contract.conftest import Plan, stated
-from tests.contract.test_aws import GOLDEN, documents, of_type
+from tests.contract.conftest import GOLDEN, Plan, documents, of_type, stated
 from tests.permissions import problems
 
 # Every platform's, whoever adds it.

@@ -13,8 +13,7 @@ from infra.config import ENVIRONMENTS, ConfigInvalid, StackConfig
 from infra.release import PinRefused
 from ml.container.command import COMMANDS
 from ml.runtime import Runtime
-from tests.contract.conftest import DIGEST, Plan, stated
-from tests.contract.test_aws import documents, of_type
+from tests.contract.conftest import DIGEST, Plan, documents, of_type, stated
 
 STACKS = [f"aws-serverless-{environment}" for environment in ENVIRONMENTS]
 CHALLENGER = "sha256:" + "b" * 64

@@ -13,10 +13,8 @@ import pytest
 from infra.clouds.databricks import wheel
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
-from tests.contract.conftest import DIGEST, Plan, Registered, stated
-from tests.contract.test_aws import documents
+from tests.contract.conftest import DIGEST, GOLDEN, Plan, Registered, documents, stated
 
-GOLDEN = Path(__file__).parent / "golden"
 STACKS = [f"aws-databricks-{environment}" for environment in ENVIRONMENTS]
 CHALLENGER = "sha256:" + "b" * 64
 
