@@ -12,14 +12,13 @@ from infra.simulation.mirror import Moto
 from infra.simulation.server import moto_server
 from tests.simulated import Cloud, Refused, cloud
 
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-)
+
+def trust(service: str) -> str:
+    """The policy of a role that a service takes."""
+    allowed = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+
+
 OPEN_TO_CLOUDTRAIL = json.dumps(
     {
         "Version": "2012-10-17",
@@ -76,7 +75,7 @@ def test_a_bucket_and_its_settings_are_there(aws: Cloud, moto: Moto) -> None:
 
 
 def test_a_model_and_its_endpoint_are_there(aws: Cloud, moto: Moto) -> None:
-    role = aws.create("iam/role:Role", "r", name="runtime", assumeRolePolicy=TRUST)
+    role = aws.create("iam/role:Role", "r", name="runtime", assumeRolePolicy=trust("sagemaker"))
     container = {"image": IMAGE, "environment": {"MLOPS_RELEASE": "sha256:1"}}
     aws.create("sagemaker/model:Model", "m", name="income", executionRoleArn=role["arn"], primaryContainer=container)
     variant = {"variantName": "main", "modelName": "income", "instanceType": "ml.m5.large", "initialInstanceCount": 1}
@@ -140,7 +139,12 @@ def test_versions_and_delete_markers_are_emptied_too(aws: Cloud, moto: Moto, ver
 def test_an_auditor_sees_flow_logs_the_trail_s_selectors_and_the_registry_s_copies(aws: Cloud, moto: Moto) -> None:
     vpc = aws.create("ec2/vpc:Vpc", "v", cidrBlock="10.0.0.0/16")
     group = aws.create("cloudwatch/logGroup:LogGroup", "l", name="/mlops/flows")
-    role = aws.create("iam/role:Role", "r", name="flows", assumeRolePolicy=TRUST)
+    role = aws.create(
+        "iam/role:Role",
+        "r",
+        name="flows",
+        assumeRolePolicy=trust("vpc-flow-logs"),
+    )
     flow = {"vpcId": vpc["id"], "trafficType": "ALL", "logDestination": group["arn"], "iamRoleArn": role["arn"]}
     made = aws.create("ec2/flowLog:FlowLog", "f", **flow)
     ec2 = client(moto, "ec2")
@@ -183,7 +187,7 @@ def test_a_stack_of_another_account_is_made_in_that_account(aws: Cloud, moto: Mo
 
 
 def test_batch_finds_its_network_and_its_queue(aws: Cloud, moto: Moto) -> None:
-    role = aws.create("iam/role:Role", "r", name="batch", assumeRolePolicy=TRUST)
+    role = aws.create("iam/role:Role", "r", name="batch", assumeRolePolicy=trust("sagemaker"))
     vpc = aws.create("ec2/vpc:Vpc", "v", cidrBlock="10.0.0.0/16")
     subnet = aws.create("ec2/subnet:Subnet", "s", vpcId=vpc["id"], cidrBlock="10.0.0.0/24")
     group = aws.create("ec2/securityGroup:SecurityGroup", "g", name="batch", vpcId=vpc["id"])

@@ -87,7 +87,7 @@ def account(
 ) -> Iterator[Account]:
     with (
         aws(monkeypatch, REGION),
-        guard(monkeypatch) as guarding,
+        guard() as guarding,
         workspace(stack.jobs, compute, stack.keys, tracking, tmp_path / "files") as made,
     ):
         where = {"LocationConstraint": REGION}
