@@ -75,6 +75,19 @@ def small_problem() -> Problem:
     return Problem.model_validate(definition | {"gates": LENIENT, "waivers": []})
 
 
+@pytest.fixture
+def set_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Problem], None]]:
+    """Make another problem the project's, also for modules that already hold `load_problem`."""
+
+    def set_(problem: Problem) -> None:
+        (tmp_path / "problem.yaml").write_text(problem.model_dump_json())  # JSON is YAML
+        monkeypatch.setattr("ml.problem.definition.DEFAULT_FILE", tmp_path / "problem.yaml")
+        load_problem.cache_clear()
+
+    yield set_
+    load_problem.cache_clear()
+
+
 def rows_of(problem: Problem, count: int, seed: int = 1) -> "pd.DataFrame":
     """Valid random rows."""
     import pandas as pd  # seconds: only for the tests that need a model

@@ -411,10 +411,12 @@ class Shell:
 
 
 @pytest.fixture
-def shell(at: Open, monkeypatch: pytest.MonkeyPatch, small_problem: Problem) -> Shell:
+def shell(
+    at: Open, monkeypatch: pytest.MonkeyPatch, small_problem: Problem, set_problem: Callable[[Problem], None]
+) -> Shell:
     shell = Shell(at)
     monkeypatch.setattr(lifecycle_command.Stage, "load", shell.load)
-    monkeypatch.setattr("ml.problem.load_problem", lambda: small_problem)
+    set_problem(small_problem)
     return shell
 
 
