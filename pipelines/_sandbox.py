@@ -34,6 +34,7 @@ class Sandbox:
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("MLOPS_")} | {
             "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), str(engine.bin), os.environ["PATH"]]),
             "PULUMI_BACKEND_URL": (self.folder / "state").as_uri(),
+            "PULUMI_HOME": str(self.folder / "home"),  # the engine's logs, and which stack is selected
             "PULUMI_CONFIG_PASSPHRASE": "a sandbox has no secrets",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "XDG_CONFIG_HOME": str(self.folder / "config"),

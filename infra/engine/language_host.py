@@ -12,15 +12,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent import futures
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
+from types import ModuleType
 from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import language_pb2 as messages
-from pulumi.runtime.proto import language_pb2_grpc as service
-from pulumi.runtime.proto import plugin_pb2
+
+# The protocol's modules alone: importing the SDK around them takes longer than all else at a start, and an engine
+# starts two hosts for every command.
+for name in ("pulumi", "pulumi.runtime"):
+    spec = find_spec(name)
+    package = sys.modules[name] = ModuleType(name)
+    package.__path__ = list((spec and spec.submodule_search_locations) or ())
+
+from pulumi.runtime.proto import language_pb2 as messages  # noqa: E402
+from pulumi.runtime.proto import language_pb2_grpc as service  # noqa: E402
+from pulumi.runtime.proto import plugin_pb2  # noqa: E402
 
 ALREADY_EXPLAINED = 32  # pulumi-language-python-exec: the program failed and has told the user why
 EXECUTOR = Path(__file__).resolve().with_name("pulumi-language-python-exec")

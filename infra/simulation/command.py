@@ -51,6 +51,7 @@ def simulated_environment(folder: Path) -> dict[str, str]:
     """State of its own, a passphrase that guards nothing real, and credentials that open nothing."""
     return {
         "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_HOME": str(folder / "home"),  # the engine's logs, and which stack is selected
         "PULUMI_CONFIG_PASSPHRASE": "simulated",
         "AWS_ACCESS_KEY_ID": "simulated",
         "AWS_SECRET_ACCESS_KEY": "simulated",

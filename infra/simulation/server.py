@@ -79,7 +79,11 @@ def _providers(world: World) -> Generator[dict[str, str]]:
             server.start()
             servers.append(server)
         try:
-            yield {"PULUMI_DEBUG_PROVIDERS": ",".join(attached)}
+            # Else the engine would download the real providers as soon as a state names them, and not even use them.
+            yield {
+                "PULUMI_DEBUG_PROVIDERS": ",".join(attached),
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            }
         finally:
             for server in servers:
                 server.stop(0).wait()  # gRPC's own threads must be done with a server before it is forgotten

@@ -85,4 +85,6 @@ def test_each_provider_of_a_program_has_an_account_and_a_region_of_its_own(tmp_p
         output = clouds.pulumi("up", "--yes", "--skip-preview", stack="dev")
         assert "arn:aws:sns:eu-west-1:111111111111:alerts" in output
         assert "arn:aws:sns:us-east-1:222222222222:alerts" in output
-        clouds.pulumi("preview", "--expect-no-changes", stack="dev")
+        said = clouds.pulumi("preview", "--expect-no-changes", "--logtostderr", "-v=7", stack="dev")
+    assert "ensurePluginsAreInstalled" in said
+    assert "downloading" not in said, "the simulated providers are all there is"
