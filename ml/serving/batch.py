@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ml.serving.call import Call
+from ml.serving.frames import Logged, prediction_ids
 from ml.serving.host import ModelHost
 from ml.serving.http import Response
-from ml.serving.log import Logged, PredictionLog, prediction_ids
+from ml.serving.log import PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import Scored, ServedModel
 from ml.serving.schema import Rows

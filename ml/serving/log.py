@@ -9,33 +9,25 @@ import logging
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
-import numpy as np
 
 from ml.errors import MlopsError
 from ml.problem import Problem
+from ml.serving.frames import Framer, Logged
 from ml.serving.log_store import Done, follow, store_here, storing
 from ml.serving.metrics import ServerMetrics
-from ml.serving.minimise import Minimiser
 from ml.serving.spool import Frame, Segment, segments
 from ml.store import Store
-from ml.subjects import Pseudonyms
 
-__all__ = ["LogSettings", "Logged", "PredictionLog", "Role", "prediction_ids"]
+__all__ = ["LogSettings", "PredictionLog"]
 
 CLOSE_S: Final = 30.0
 PORTION: Final = 128  # what was logged that is written at once: some 0.3 ms
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
-
-Role = Literal["champion", "challenger", "shadow"]
 
 log = logging.getLogger(__name__)
 
@@ -54,30 +46,6 @@ class LogSettings:
     keep_bytes: int | None = None  # in a store that nobody empties: the oldest go
 
 
-class Logged(msgspec.Struct, frozen=True, gc=False):
-    """Predictions of one model: `matrix` is (rows, columns); the ids, scores and decisions are (rows,).
-
-    `subjects` are names as the caller gave them; they are replaced before anything is written.
-    """
-
-    prediction_ids: Sequence[str]
-    release: str
-    role: Role
-    columns: tuple[str, ...]
-    matrix: np.ndarray
-    scores: np.ndarray
-    decisions: np.ndarray
-    threshold: float
-    subjects: Sequence[str | None] | None = None
-    reasons: Sequence[str | None] | None = None
-    at: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
-
-
-def prediction_ids(request_id: str, rows: int) -> list[str]:
-    """What the rows of a request are called in the log."""
-    return [request_id] if rows == 1 else [f"{request_id}-{row}" for row in range(rows)]
-
-
 class PredictionLog:
     """Rows go in by `put`; `start` begins writing them, `close` brings all that is left to the store."""
 
@@ -85,14 +53,13 @@ class PredictionLog:
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        self._minimiser = Minimiser(problem)
+        self._framer = Framer(store, problem)
         self._lock = threading.Lock()
         self._queue: deque[Logged] = deque()
         self._queued_rows = 0
         self._segment: Segment | None = None
         self._rotated_rows = 0
         self._storing: subprocess.Popen[bytes] | None = None
-        self._pseudonyms: Pseudonyms | None = None
         self._closing = threading.Event()
         self._full = threading.Event()
         self._due = threading.Event()
@@ -159,7 +126,7 @@ class PredictionLog:
         try:
             for _ in range(0, len(self._queue), PORTION):
                 portion = list(islice(self._queue, PORTION))
-                for frame in self._frames(portion):
+                for frame in self._framer.frames(portion):
                     self._append(frame)
                 self._forget(portion)
         except (MlopsError, OSError) as error:  # the key of the pseudonyms: these rows wait for it
@@ -196,7 +163,7 @@ class PredictionLog:
         rows = len(frame.prediction_ids)
         try:
             if self._segment is None:
-                self._segment = Segment(self._settings.spool, self._minimiser.names)
+                self._segment = Segment(self._settings.spool, self._framer.names)
             self._segment.append(frame)
             self._metrics.observe_logged("spooled", rows)
         except OSError as error:  # a full disk: what stands behind a torn frame would not be read
@@ -233,45 +200,3 @@ class PredictionLog:
         elif done.discarded:
             log.warning("%d of the oldest predictions were discarded: the log has reached its limit", done.discarded)
             self._metrics.observe_logged("discarded", done.discarded)
-
-    def _frames(self, portion: list[Logged]) -> list[Frame]:
-        groups: dict[tuple[object, ...], list[Logged]] = {}
-        for logged in portion:
-            groups.setdefault((logged.release, logged.role, logged.threshold, logged.columns), []).append(logged)
-        return [self._frame(group) for group in groups.values()]
-
-    def _frame(self, group: list[Logged]) -> Frame:
-        """Rows of one release in one role."""
-        first = group[0]
-        counts = [len(logged.scores) for logged in group]
-        at = np.repeat([(logged.at - EPOCH) // MICROSECOND for logged in group], counts)
-        return Frame(
-            first.release,
-            first.role,
-            first.threshold,
-            [name for logged in group for name in logged.prediction_ids],
-            at.astype("<i8").tobytes(),
-            self._minimiser.kept(first.columns, np.concatenate([logged.matrix for logged in group]))
-            .astype("<i4", copy=False)
-            .tobytes(),
-            np.concatenate([logged.scores for logged in group]).astype("<f8", copy=False).tobytes(),
-            np.concatenate([logged.decisions for logged in group]).astype("i1").tobytes(),
-            self._subjects(group),
-            _listed([logged.reasons for logged in group], counts),
-        )
-
-    def _subjects(self, group: list[Logged]) -> list[str | None] | None:
-        names = _listed([logged.subjects for logged in group], [len(logged.scores) for logged in group])
-        return names and [self._pseudonym(name) if name is not None else None for name in names]
-
-    def _pseudonym(self, name: str) -> str:
-        if self._pseudonyms is None:
-            self._pseudonyms = Pseudonyms(self._store)
-        return self._pseudonyms.of(name)
-
-
-def _listed(parts: list[Sequence[str | None] | None], counts: list[int]) -> list[str | None] | None:
-    """One list of all rows, None where nobody gave any."""
-    if not any(parts):
-        return None
-    return [item for part, count in zip(parts, counts, strict=True) for item in part or repeat(None, count)]

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -26,7 +26,7 @@ from ml.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Done", "follow", "read_segment", "store_here", "store_segment", "storing"]
+__all__ = ["Done", "follow", "read_segment", "rows_of", "store_here", "store_parts", "store_segment", "storing"]
 
 LOWEST: Final = 19  # priority: requests first
 
@@ -96,13 +96,10 @@ def store_segment(store: Store, file: Path) -> int:
 
     Nothing happens while a process writes it, or when another stores it.
     """
-    from ml.erasures import store_rows
-
     with _locked(file) as stream:
         table = read_segment(stream) if stream is not None else None
         if table is not None:
-            for key, part in _parts(table, file.stem):
-                store_rows(store, key, part)
+            store_parts(store, table, file.stem)
         if stream is not None:
             file.unlink()
         return table.num_rows if table is not None else 0
@@ -110,9 +107,6 @@ def store_segment(store: Store, file: Path) -> int:
 
 def read_segment(stream: IO[bytes]) -> "pa.Table | None":
     """The rows of a segment up to where it is torn, None when not even its head is whole."""
-    import pyarrow as pa
-
-    from ml.predictions import schema_of
     from ml.serving.lean import keep_pandas_out
 
     found = read_frames(stream)
@@ -120,9 +114,26 @@ def read_segment(stream: IO[bytes]) -> "pa.Table | None":
         return None
     keep_pandas_out()
     features, frames = found
+    return rows_of(features, frames)
+
+
+def rows_of(features: list[str], frames: Iterable[Frame]) -> "pa.Table":
+    """Frames as rows of the log."""
+    import pyarrow as pa
+
+    from ml.predictions import schema_of
+
     schema = schema_of(features)
     batches = [pa.RecordBatch.from_pydict(_columns(features, frame), schema) for frame in frames]
     return pa.Table.from_batches(batches, schema)
+
+
+def store_parts(store: Store, rows: "pa.Table", name: str) -> None:
+    """Write rows of the log, one object per day and release, over what was there under the same name."""
+    from ml.erasures import store_rows
+
+    for key, part in _parts(rows, name):
+        store_rows(store, key, part)
 
 
 def _columns(features: list[str], frame: Frame) -> dict[str, Any]:

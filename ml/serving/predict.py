@@ -9,9 +9,10 @@ from typing import Final
 
 from ml.serving.call import Call
 from ml.serving.explain import Explained
+from ml.serving.frames import Logged, Role, prediction_ids
 from ml.serving.host import Challenger, ModelHost, Serving
 from ml.serving.http import Response
-from ml.serving.log import Logged, PredictionLog, Role, prediction_ids
+from ml.serving.log import PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import Scored, ServedModel
 from ml.serving.schema import RequestRefused

@@ -20,7 +20,8 @@ from ml.predictions import PREFIX, log_schema, partition, read_log
 from ml.problem import Problem, load_problem
 from ml.serving import log_store
 from ml.serving.command import serve, settings_of
-from ml.serving.log import Logged, LogSettings, PredictionLog, prediction_ids
+from ml.serving.frames import Logged, prediction_ids
+from ml.serving.log import LogSettings, PredictionLog
 from ml.serving.log_store import read_segment, store_segment
 from ml.serving.metrics import ServerMetrics
 from ml.serving.minimise import Minimiser
@@ -171,7 +172,7 @@ def test_without_the_key_named_rows_wait_and_are_never_written_by_name(
     log = log_of(tmp_path, store)
     log.put(logged("named", subjects=["Ada"]))
     with monkeypatch.context() as broken:
-        broken.setattr("ml.serving.log.Pseudonyms", lambda _store: (_ for _ in ()).throw(OSError("away")))
+        broken.setattr("ml.serving.frames.Pseudonyms", lambda _store: (_ for _ in ()).throw(OSError("away")))
         log._flush()
     log.put(logged("later"))
     assert segments(tmp_path / "spool") == []

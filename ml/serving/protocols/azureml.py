@@ -15,7 +15,7 @@ from ml.serving.http import Response, json_response
 from ml.serving.model import Scored, ServedModel
 from ml.serving.protocols import native
 from ml.serving.protocols.body import envelope, error, is_given, plain, probabilities
-from ml.serving.protocols.mlflow import read_split, require_no_parameters
+from ml.serving.protocols.mlflow import read_rows, require_no_parameters
 from ml.serving.protocols.route import Request, Route, Service, require_type
 from ml.serving.schema import RequestRefused, Rows
 
@@ -84,7 +84,7 @@ def _read(model: ServedModel, data: bytes) -> Rows:
     if data.lstrip()[:1] != b"{":
         return model.tables.rows(data)
     is_split = "data" in msgspec.json.decode(data, type=dict[str, msgspec.Raw]) and "data" not in model.tables.names
-    return read_split(model, data) if is_split else model.tables.columns(data)
+    return read_rows(model.tables, "dataframe_split", data) if is_split else model.tables.columns(data)
 
 
 def _write(_model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None) -> Response:

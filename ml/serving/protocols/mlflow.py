@@ -15,8 +15,9 @@ from ml.serving.model import Scored, ServedModel
 from ml.serving.protocols.body import envelope, error, is_given, plain, probabilities, status_of
 from ml.serving.protocols.route import Request, Route, Service
 from ml.serving.schema import RequestRefused, Rows
+from ml.serving.tables import TableReader
 
-__all__ = ["Invocation", "call", "read_split", "refusal", "require_no_parameters", "routes", "write"]
+__all__ = ["Invocation", "call", "given", "read_rows", "refusal", "require_no_parameters", "routes", "write"]
 
 KEYS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 SHAPE: Final = f"a JSON object with one of {', '.join(KEYS)}"
@@ -63,22 +64,27 @@ def routes(service: Service) -> list[Route]:
 def call(body: bytes) -> Call:
     """The call that a body holds; RequestRefused for one that is no Invocation."""
     sent = envelope(body, Invocation, SHAPE)
-    given = [key for key in KEYS if is_given(getattr(sent, key))]
-    if len(given) != 1:
-        raise RequestRefused(422, f"The body must be {SHAPE}, got {' and '.join(given) or 'none of them'}.")
+    key, data = given(sent)
     require_no_parameters(sent.params)
-    key, data = given[0], plain(getattr(sent, given[0]))
+    return Call(lambda model: read_rows(model.tables, key, data), write)
+
+
+def given(sent: Invocation) -> tuple[str, bytes]:
+    """The key and the undecoded rows of a body; RequestRefused where it has none or several."""
+    keys = [key for key in KEYS if is_given(getattr(sent, key))]
+    if len(keys) != 1:
+        raise RequestRefused(422, f"The body must be {SHAPE}, got {' and '.join(keys) or 'none of them'}.")
+    return keys[0], plain(getattr(sent, keys[0]))
+
+
+def read_rows(tables: TableReader, key: str, data: bytes) -> Rows:
+    """The rows that stand under `key`; RequestRefused for what does not fit."""
     if key == "dataframe_split":
-        return Call(lambda model: read_split(model, data), write)
+        split = envelope(data, Split, SPLIT)
+        return tables.lists(plain(split.data), split.columns)
     if key == "inputs" and data.lstrip()[:1] == b"{":
-        return Call(lambda model: model.tables.columns(data), write)
-    return Call(lambda model: model.tables.rows(data), write)
-
-
-def read_split(model: ServedModel, data: bytes) -> Rows:
-    """A table with its columns named once."""
-    split = envelope(data, Split, SPLIT)
-    return model.tables.lists(plain(split.data), split.columns)
+        return tables.columns(data)
+    return tables.rows(data)
 
 
 def require_no_parameters(parameters: msgspec.Raw | msgspec.UnsetType) -> None:
