@@ -7,6 +7,7 @@ A job of Databricks calls `main` (the entry point `mlops-databricks`) with named
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -33,6 +34,7 @@ class Given(NamedTuple):
     reason: str
     data: str
     output: str
+    inference_table: str
 
 
 @click.command(
@@ -46,14 +48,22 @@ class Given(NamedTuple):
 @click.option("--reason", default="person", help="Why a training was started.")
 @click.option("--data", default="", help="What is scored.")
 @click.option("--output", default="", help="Where the scores go.")
+@click.option("--inference-table", default="", help="Where the endpoint keeps what it was asked and has answered.")
 def run(
-    task: str, runtime: str, credential: str | None, region: str | None, reason: str, data: str, output: str
+    task: str,
+    runtime: str,
+    credential: str | None,
+    region: str | None,
+    reason: str,
+    data: str,
+    output: str,
+    inference_table: str,
 ) -> None:
     """Run one task of a job; what goes wrong is raised, for a job of Databricks takes any exit for a failure."""
     os.environ["MLOPS_RUNTIME"] = runtime
     os.environ.setdefault(TRUSTED_VARIABLE, str(KEYS))
     with store_credentials(credential, region):
-        TASKS[task](Given(reason, data, output))
+        TASKS[task](Given(reason, data, output, inference_table))
 
 
 def main() -> None:
@@ -92,7 +102,16 @@ def _score(given: Given) -> None:
     _mlops("score", given.data, given.output, "--store", runtime.store_uri, "--release", runtime.release)
 
 
-def _monitor(_given: Given) -> None:
+def _monitor(given: Given) -> None:
+    """The prediction log is complete first: nothing but the endpoint's inference table knows what it was asked."""
+    from ml.container.databricks_inference import bring
+    from ml.governance.retention import first_kept_day
+    from ml.scoring.spark import session
+
+    runtime = Runtime.load()
+    kept = runtime.log_retention_days
+    first = first_kept_day(datetime.now(UTC), kept) if kept else None
+    bring(session(), given.inference_table, Store(runtime.store_uri), load_problem(), first, click.echo)
     _mlops("monitor", "run")
 
 

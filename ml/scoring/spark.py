@@ -69,7 +69,7 @@ def session() -> "SparkSession":
     except ImportError as error:
         raise MlopsError("PySpark is not installed; install the extra `spark`.") from error
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # the workers need these packages too
-    return SparkSession.builder.appName("mlops score").getOrCreate()
+    return SparkSession.builder.appName("mlops").getOrCreate()
 
 
 def score_with_spark(spark: "SparkSession", job: Job) -> SparkOutcome:

@@ -3,15 +3,21 @@
 import json
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
+from email.parser import Parser
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from infra.clouds.databricks import wheel
 from infra.config import ENVIRONMENTS
+from infra.engine.environ import PROJECT
 from ml.runtime import Runtime
 from tests.contract.conftest import DIGEST, GOLDEN, Plan, Registered, documents, stated
 
@@ -117,6 +123,27 @@ def test_dev_scales_to_zero_and_logs_every_answer(planned: Callable[..., Plan]) 
         assert endpoint.inputs["aiGateway"]["inferenceTableConfig"]["enabled"]
 
 
+def test_the_monitor_reads_the_table_that_the_endpoint_writes_and_may_log_what_it_finds(
+    planned: Callable[..., Plan],
+) -> None:
+    for stack in STACKS:
+        plan = planned(stack)
+        (endpoint,) = of(plan, "ModelServing")
+        made = endpoint.inputs["aiGateway"]["inferenceTableConfig"]
+        tasks = [task for job in of(plan, "Job") for task in job.inputs["tasks"] if task["taskKey"] == "monitor"]
+        (told,) = [task["pythonWheelTask"]["namedParameters"] for task in tasks]
+        table = f"{made['catalogName']}.{made['schemaName']}.{made['tableNamePrefix']}_payload"
+        assert told["inference-table"] == table
+        (written,) = [
+            statement["Resource"]
+            for name, statement in documents(plan)
+            if "monitoring-role-policy" in name and statement["Sid"] == "Write"
+        ]
+        assert {resource.partition("/")[2] for resource in written} == {
+            *("monitoring/*", "retraining/*", "predictions/*", "privacy/pseudonym.key")
+        }
+
+
 def test_a_canary_gets_its_share_and_a_shadow_is_refused(planned: Callable[..., Plan]) -> None:
     canary = json.dumps({"release": CHALLENGER, "mode": "canary", "weight": 0.2})
     (endpoint,) = of(planned(STACKS[2], **{"mlops:challenger": canary}), "ModelServing")
@@ -172,6 +199,28 @@ def test_the_wheel_is_named_by_what_is_in_it_and_has_the_tasks_entry_point(tmp_p
     assert not [name for name in names if name.startswith(("infra/", "tests/"))]
     carried = {name for name in names if "example.org" in name}
     assert carried == {f"ml/keys/ann@example.org.{suffix}" for suffix in ("pub", "revoked")}
+
+
+def test_the_wheel_names_its_libraries_in_the_versions_of_the_lock(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """What pip finds for the extra of the jobs, from the wheel alone, is what uv.lock has and the tests run on."""
+    with zipfile.ZipFile(wheel.build(folder=tmp_path).file) as content:
+        metadata = Parser().parsestr(content.read("mlops_reference-0.1.0.dist-info/METADATA").decode())
+    requirements = [Requirement(each) for each in metadata.get_all("Requires-Dist", [])]
+    here = {"extra": wheel.EXTRA}
+    pinned = [r for r in requirements if "extra ==" in str(r.marker) and r.marker and r.marker.evaluate(here)]
+    locked = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
+    versions = {f"{each['name']}=={each['version']}" for each in locked}
+    found = {f"{each.name}{each.specifier}" for each in pinned}
+    assert found <= versions
+    assert found == {f"{each.name}=={version(each.name)}" for each in pinned}
+    wanted = [r for r in requirements if not r.marker or any(r.marker.evaluate({"extra": e}) for e in wheel.LIBRARIES)]
+    assert {canonicalize_name(each.name) for each in wanted} <= {each.name for each in pinned}
+    for job in of(planned(STACKS[0]), "Job"):
+        for environment in job.inputs.get("environments") or []:
+            (dependency,) = environment["spec"]["dependencies"]
+            assert Requirement(dependency).extras == {wheel.EXTRA}
 
 
 def test_another_platforms_stack_imports_nothing_of_databricks() -> None:

@@ -1,8 +1,5 @@
 """The same scoring on a real local Spark: the same rows and the same scores, to the last bit."""
 
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
@@ -23,6 +20,7 @@ from ml.scoring.job import Job, run
 from ml.scoring.spark import score_with_spark
 from ml.store import Store
 from tests.conftest import rows_of
+from tests.spark import local_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,27 +30,8 @@ ROWS = 3000
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
-    """Two executors' worth of threads; every Python worker is a process of its own."""
-    if shutil.which("java") is None:
-        pytest.fail("Spark needs Java 17, such as Debian's openjdk-17-jre-headless.")
-    from pyspark.sql import SparkSession
-
-    scratch = tmp_path_factory.mktemp("spark")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        settings = {
-            "spark.ui.enabled": "false",
-            "spark.sql.shuffle.partitions": "2",
-            "spark.local.dir": str(scratch),
-            "spark.sql.warehouse.dir": str(scratch),
-            "spark.driver.memory": "512m",
-            "spark.sql.files.maxPartitionBytes": "20000",
-        }
-        made = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+    with local_spark(tmp_path_factory.mktemp("spark"), **{"spark.sql.files.maxPartitionBytes": "20000"}) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture

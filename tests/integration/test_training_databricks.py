@@ -19,6 +19,7 @@ from typing import NamedTuple
 import boto3
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import s3fs
 from click.testing import CliRunner
@@ -27,20 +28,21 @@ from mlflow import MlflowClient
 
 from ml.container.databricks_store import ADDRESS, store_credentials
 from ml.errors import InputRefused, MlopsError
-from ml.problem import load_problem
+from ml.problem import Problem, load_problem
 from ml.release.bundle import key_of
 from ml.release.keys import personal_folder
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.databricks import follow, start
+from tests import lakehouse
 from tests.accounts import Guard, guard
 from tests.aws import aws
 from tests.conftest import rows_of
 from tests.databricks import TOKEN, Workspace, workspace
 from tests.databricks_stack import Stack, planned_stack
 from tests.integration.conftest import mlflow_server
-from tests.monitor_data import deliver, log_predictions, resampled
+from tests.monitor_data import deliver, resampled
 from tests.serverless import Serverless
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,7 @@ class Account(NamedTuple):
     workspace: Workspace
     guard: Guard
     store: Store
+    compute: Serverless
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,7 @@ def account(
         monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
         store = Store(f"s3://{stack.bucket}")
         store.write("runtime/jobs.json", json.dumps(stack.runtime | {"release": None}).encode())
-        yield Account(stack, made, guarding, store)
+        yield Account(stack, made, guarding, store, compute)
 
 
 @pytest.fixture
@@ -155,24 +158,52 @@ def test_scoring_leaves_the_scores_of_the_pinned_release(
     assert not account.guard.refused
 
 
+def answered(account: Account, problem: Problem, release: str, frame: pl.DataFrame, ends: datetime) -> list[str]:
+    """Have the endpoint answer the rows of `frame`, ten a request, in the two hours before `ends`; their names."""
+    model = f"{account.stack.catalog}.ml.release_{release.removeprefix('sha256:')}"
+    tables, served = account.compute.tables, lakehouse.entity("e1", "champion", model, ends - timedelta(days=1))
+    lakehouse.append(tables, lakehouse.SERVED_ENTITIES, [served], lakehouse.ENTITIES)
+    parts = list(frame.iter_slices(10))
+    requests = [
+        lakehouse.payload(
+            ends - timedelta(hours=2) * (1 - number / len(parts)),
+            "e1",
+            part.select(problem.feature_names).to_dicts(),
+            part["score"].to_list(),
+            client_request_id=f"r-{number}",
+        )
+        for number, part in enumerate(parts)
+    ]
+    lakehouse.append(tables, f"{account.stack.catalog}.ml.predictions_payload", requests, lakehouse.INFERENCE)
+    return [f"r-{number}-{row}" for number, part in enumerate(parts) for row in range(part.height)]
+
+
 def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
     account: Account, release: str, store: Store
 ) -> None:
-    """From drifted traffic to a new candidate: the jobs `monitor`, `retrain` and, started by the latter, `train`."""
+    """From what an endpoint answered to a new candidate: `monitor`, labels, `monitor`, `retrain`, and so `train`."""
     problem, now = load_problem(), datetime.now(UTC)
     frame = resampled(store, release, ROWS)
     frame = frame.with_columns(AGEP=frame["AGEP"].clip(80, 95))
-    ids = log_predictions(account.store, problem, release, frame, ends=now - timedelta(hours=1))
-    deliver(account.store, problem, ids, [problem.target.positive] * ROWS, now - timedelta(minutes=5))
+    ids = answered(account, problem, release, frame, now - timedelta(hours=1))
     for name in (problem.split.train, problem.split.test):
         file = problem.datasets.files[name].path
         account.store.write(f"datasets/{Path(file).name}", (ROOT / problem.datasets.root / file).read_bytes())
 
     made, jobs = account.workspace, account.stack.ids
+    first = made.run({"job_id": jobs["monitor"]})
+    logs = made.logs(first)
+    assert made.error(first) is None, logs
+    assert "predictions logged" in logs["monitor"]
+    s3fs.S3FileSystem.clear_instance_cache()
+    deliver(account.store, problem, ids, [problem.target.positive] * ROWS, now - timedelta(minutes=5))
+
     watched = made.run({"job_id": jobs["monitor"]})
     logs = made.logs(watched)
     assert made.error(watched) is None, logs
     assert list(logs) == ["monitor", "retrain"]
+    assert "holds nothing new" in logs["monitor"]
+    assert f"{ROWS:,} predictions" in logs["monitor"]
     assert "drift        alert" in logs["monitor"]
     assert "A challenger is due." in logs["retrain"]
     s3fs.S3FileSystem.clear_instance_cache()

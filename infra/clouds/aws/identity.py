@@ -36,6 +36,18 @@ READS = {
         "capture",
         "retraining",
     ),
+    # Where the endpoint writes no log of its own, the monitor brings it there: Databricks' inference table.
+    "logging": (
+        "runtime",
+        "bundles",
+        "signatures",
+        "ledger",
+        "predictions",
+        "labels",
+        "monitoring",
+        "retraining",
+        "privacy",
+    ),
     "tracking": ("tracking",),
     "ci": (
         *("data", "datasets", "training", "tracking", "bundles", "signatures", "ledger"),
@@ -47,12 +59,13 @@ WRITES = {
     "scoring": ("scoring",),
     "serving": ("predictions", "capture", "privacy/pseudonym.key"),  # the key is made by whoever needs it first
     "monitoring": ("monitoring", "retraining"),
+    "logging": ("monitoring", "retraining", "predictions", "privacy/pseudonym.key"),
     "tracking": ("tracking",),
     "ci": ("data", "datasets", "bundles", "signatures", "ledger"),
 }
 BELOW = ("", "/*")
 # Parts of a scoring are moved to where they are published; predictions on people who were erased meanwhile go.
-DELETES = {"scoring": ("scoring",), "serving": ("predictions",)}
+DELETES = {"scoring": ("scoring",), "serving": ("predictions",), "logging": ("predictions",)}
 
 
 class Identity(pulumi.ComponentResource):

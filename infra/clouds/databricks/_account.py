@@ -4,9 +4,22 @@ from infra.config import StackConfig
 from infra.config.databricks import DatabricksSettings
 from infra.naming import physical
 
-__all__ = ["SCHEMA", "catalog_name", "endpoint_name", "model_name", "named", "rule_set", "settings", "workload_name"]
+__all__ = [
+    "INFERENCE_TABLE",
+    "INFERENCE_TABLES",
+    "SCHEMA",
+    "catalog_name",
+    "endpoint_name",
+    "model_name",
+    "named",
+    "rule_set",
+    "settings",
+    "workload_name",
+]
 
 SCHEMA = "ml"  # of whatever the environment keeps in its catalog
+INFERENCE_TABLES = "predictions"  # what the names of the endpoint's begin with
+INFERENCE_TABLE = f"{INFERENCE_TABLES}_payload"  # as the AI gateway calls it, in that schema
 LONGEST_NAME = 255  # of whatever Unity Catalog has
 LONGEST_ENDPOINT_NAME = 63
 

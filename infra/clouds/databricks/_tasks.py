@@ -6,6 +6,7 @@ from typing import Any
 
 import pulumi
 
+from infra.clouds.databricks.wheel import EXTRA
 from infra.clouds.databricks.workspace import Workspace
 
 __all__ = ["ENVIRONMENT", "Setting", "environment", "task"]
@@ -13,7 +14,6 @@ __all__ = ["ENVIRONMENT", "Setting", "environment", "task"]
 PACKAGE = "mlops-reference"
 ENTRY_POINT = "mlops-databricks"  # pyproject.toml: ml.container.databricks
 ENVIRONMENT = "wheel"
-EXTRAS = "train,explain,monitor,feedback,s3"
 RETRIES = 2
 BETWEEN_RETRIES_MS = 60_000
 
@@ -29,8 +29,8 @@ class Setting:
 
 
 def environment(wheel: pulumi.Input[str], version: str) -> list[Any]:
-    """The wheel with its libraries on a version of serverless environments: what that has stays where it fits."""
-    requirement = pulumi.Output.concat(PACKAGE, "[", EXTRAS, "] @ file://", wheel)
+    """The wheel with its libraries, in the versions that it names, on a version of serverless environments."""
+    requirement = pulumi.Output.concat(PACKAGE, "[", EXTRA, "] @ file://", wheel)
     spec = {"environment_version": version, "dependencies": [requirement]}
     return [{"environment_key": ENVIRONMENT, "spec": spec}]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pulumi
 
-from infra.clouds.databricks._account import endpoint_name, model_name
+from infra.clouds.databricks._account import INFERENCE_TABLES, endpoint_name, model_name
 from infra.clouds.databricks._sdk import databricks
 from infra.clouds.databricks.workspace import Workspace, workspace_of
 from infra.contracts import EndpointArgs
@@ -45,7 +45,7 @@ class Endpoint(pulumi.ComponentResource):
                     "enabled": True,
                     "catalog_name": workspace.catalog,
                     "schema_name": workspace.schema,
-                    "table_name_prefix": "predictions",
+                    "table_name_prefix": INFERENCE_TABLES,
                 },
                 "usage_tracking_config": {"enabled": True},
             },

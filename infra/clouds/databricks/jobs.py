@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from infra.clouds.databricks import wheel
-from infra.clouds.databricks._account import named, settings
+from infra.clouds.databricks._account import INFERENCE_TABLE, named, settings
 from infra.clouds.databricks._sdk import databricks
 from infra.clouds.databricks._tasks import Setting, environment, task
 from infra.clouds.databricks.workspace import workspace_of
@@ -88,13 +88,15 @@ class Jobs(pulumi.ComponentResource):
         return job
 
     def _monitoring(self) -> None:
-        """The report first; then, where it says that it is time, a request for training."""
+        """What the endpoint answered, and the report; then, where that says it is time, a request for training."""
+        workspace = self._workspace
+        table = pulumi.Output.concat(workspace.catalog, ".", workspace.schema, ".", INFERENCE_TABLE)
         hours = self._args.config.environment.monitors_every_h
         self._job(
             "monitor",
             "monitoring",
             [
-                task(self._setting, "monitor", "monitoring"),
+                task(self._setting, "monitor", "monitoring", {"inference-table": table}),
                 task(self._setting, "retrain", "monitoring", after=["monitor"]),
             ],
             schedule={

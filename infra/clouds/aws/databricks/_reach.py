@@ -22,7 +22,7 @@ __all__ = ["CATALOG_PREFIX", "catalog_location", "workload_credentials"]
 
 CATALOG_PREFIX = "unity"  # of the store: the catalog's tables, models and volumes
 WATCHED = "retraining"  # files that arrive here start a job
-REACHING = ("training", "scoring", "monitoring")
+REACHING = {"training": "training", "scoring": "scoring", "monitoring": "logging"}  # and what each may do there
 
 
 def catalog_location(parent: pulumi.Resource, name: str, args: PlatformArgs, here: Any) -> pulumi.Output[str]:
@@ -74,7 +74,7 @@ def workload_credentials(
 ) -> dict[str, pulumi.Output[str]]:
     """A service credential for each workload, that it alone may use, for what it reads and writes of the store."""
     made: dict[str, pulumi.Output[str]] = {}
-    for workload in REACHING:
+    for workload, access in REACHING.items():
         arn, role_name = _role_arn(args, workload)
         credential = databricks.Credential(
             logical(name, f"{workload}-credential"),
@@ -88,8 +88,8 @@ def workload_credentials(
             opts=pulumi.ResourceOptions(parent=parent),
         )
         external_id = credential.aws_iam_role.apply(_external_id)
-        access = store_access(workload, args.foundation.store, args.foundation.keys)
-        policy = _role(parent, name, workload, role_name, args, external_id, access)
+        allowed = store_access(access, args.foundation.store, args.foundation.keys)
+        policy = _role(parent, name, workload, role_name, args, external_id, allowed)
         grants = databricks.Grants(
             logical(name, f"{workload}-credential-grants"),
             credential=credential.name,
