@@ -35,6 +35,8 @@ from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.databricks import follow, start
+from ml.training.evaluation import EVALUATION_FILE, Evaluation
+from ml.training.gates import judge
 from tests import lakehouse
 from tests.accounts import Guard, guard
 from tests.aws import aws
@@ -178,8 +180,17 @@ def answered(account: Account, problem: Problem, release: str, frame: pl.DataFra
     return [f"r-{number}-{row}" for number, part in enumerate(parts) for row in range(part.height)]
 
 
+def outcomes(problem: Problem, frame: pl.DataFrame) -> list[int]:
+    """What came of it: mostly what the scores say, and in every fifth case the opposite."""
+    other = next(code for code in problem.target.codes if code != problem.target.positive)
+    return [
+        problem.target.positive if (score >= 0.5) != (number % 5 == 0) else other
+        for number, score in enumerate(frame["score"])
+    ]
+
+
 def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
-    account: Account, release: str, store: Store
+    account: Account, release: str, store: Store, tmp_path: Path
 ) -> None:
     """From what an endpoint answered to a new candidate: `monitor`, labels, `monitor`, `retrain`, and so `train`."""
     problem, now = load_problem(), datetime.now(UTC)
@@ -196,7 +207,7 @@ def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
     assert made.error(first) is None, logs
     assert "predictions logged" in logs["monitor"]
     s3fs.S3FileSystem.clear_instance_cache()
-    deliver(account.store, problem, ids, [problem.target.positive] * ROWS, now - timedelta(minutes=5))
+    deliver(account.store, problem, ids, outcomes(problem, frame), now - timedelta(minutes=5))
 
     watched = made.run({"job_id": jobs["monitor"]})
     logs = made.logs(watched)
@@ -222,6 +233,14 @@ def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
     assert experiment is not None
     (newest, *_) = client.search_runs([experiment.experiment_id], "tags.`mlops.chosen` = 'true'", max_results=1)
     assert newest.info.start_time > now.timestamp() * 1000
+    evaluation = Evaluation.model_validate_json(
+        Path(client.download_artifacts(newest.info.run_id, f"candidate/{EVALUATION_FILE}", str(tmp_path))).read_bytes()
+    )
+    assert evaluation.champion is not None
+    assert evaluation.champion.release == release
+    assert ROWS // 5 < evaluation.champion.rows < ROWS * 3 // 10  # not all of them are of the population
+    assert "live" in evaluation.data
+    assert "expected_cost_over_champion" in {gate.name for gate in judge(problem, evaluation, FEW_MS, now.date())}
     assert not account.guard.refused
 
 
