@@ -12,9 +12,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml.errors import MlopsError
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
 
 __all__ = ["store_credentials"]
 
@@ -28,8 +31,10 @@ def store_credentials(name: str | None, region: str | None) -> Generator[None]:
     if name is None:
         yield
         return
+    from databricks.sdk import WorkspaceClient  # now: AWS's clients give up when keys take two seconds
+
     token = secrets.token_urlsafe(32)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(name, token))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(WorkspaceClient(), name, token))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     variables = {ADDRESS: f"http://127.0.0.1:{server.server_port}/", TOKEN: token}
@@ -46,7 +51,7 @@ def store_credentials(name: str | None, region: str | None) -> Generator[None]:
         server.server_close()
 
 
-def _handler(name: str, token: str) -> type[BaseHTTPRequestHandler]:
+def _handler(client: "WorkspaceClient", name: str, token: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the base class's name
             """Keys, for whoever has the token."""
@@ -54,7 +59,7 @@ def _handler(name: str, token: str) -> type[BaseHTTPRequestHandler]:
                 self._answer(403, {"code": "Forbidden", "message": "wrong token"})
                 return
             try:
-                self._answer(200, _keys(name))
+                self._answer(200, _keys(client, name))
             except Exception as error:  # what Databricks refuses is said to whoever asked
                 self._answer(502, {"code": "Refused", "message": f"Unity Catalog gives no keys for {name!r}: {error}"})
 
@@ -72,11 +77,9 @@ def _handler(name: str, token: str) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _keys(name: str) -> dict[str, str]:
+def _keys(client: "WorkspaceClient", name: str) -> dict[str, str]:
     """In the words of AWS's clients; they ask again before the keys expire."""
-    from databricks.sdk import WorkspaceClient
-
-    given = WorkspaceClient().credentials.generate_temporary_service_credential(name)
+    given = client.credentials.generate_temporary_service_credential(name)
     keys = given.aws_temp_credentials
     if keys is None or not keys.access_key_id or not keys.secret_access_key or given.expiration_time is None:
         raise MlopsError("it has none of AWS")
