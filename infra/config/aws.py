@@ -37,6 +37,11 @@ class AwsSettings(BaseModel):
         default=False, description="Another stack of this account makes what an account has once"
     )
 
+    cost_tag_is_activated: bool = Field(
+        default=False,
+        description="Activate the tag `stack` for budgets; only where the account pays its own bill, a day after `up`",
+    )
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.replica_region == self.region:

@@ -72,6 +72,7 @@ def _statements(config: StackConfig, needed: Sequence[Permission]) -> Iterator[P
     region = config.aws.region
     partition = next((name for prefix, name in PARTITIONS.items() if region.startswith(f"{prefix}-")), "aws")
     known = {"partition": partition, "account": config.aws.account_id, "region": region, "stack": config.stack}
+    known["replica"] = config.aws.replica_region or region
     for each in needed:
         condition = {"Condition": _filled(each.when, known)} if each.when else {}
         yield {

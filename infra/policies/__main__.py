@@ -1,6 +1,7 @@
 """The policy pack: `pulumi preview --policy-pack infra/policies` runs the rules inside the engine."""
 
 import gc
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,6 +79,11 @@ def _read(values: Any, key: Any) -> Any:
         return UNKNOWN
 
 
+if len(sys.argv) < len(("pack", "address of the engine", "folder")):
+    sys.exit(
+        "This is the policy pack, which Pulumi's engine starts: pulumi preview --policy-pack infra/policies. "
+        "Without an account: make policies STACK=aws-sagemaker-prod. The rules are listed in docs/policies.md."
+    )
 gc.disable()  # the process lives for one run, and nearly all that it makes stays: looking for rubbish is lost time
 PolicyPack(
     name="mlops",

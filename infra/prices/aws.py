@@ -109,6 +109,7 @@ USES: Mapping[str, Counter] = {
     "cloudtrail/trail:Trail": _volume_of("data-events", "data_events"),
     "cloudwatch/dashboard:Dashboard": _one("dashboard-month"),
     "cloudwatch/logGroup:LogGroup": _volume_of("logs-gb", "logs_gb"),
+    "cloudwatch/logMetricFilter:LogMetricFilter": _one("metric-month"),
     "cloudwatch/metricAlarm:MetricAlarm": _alarm,
     "ec2/vpc:Vpc": _network,
     "ec2/vpcEndpoint:VpcEndpoint": _entry,

@@ -177,7 +177,7 @@ def _principals(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Probl
     """IAM looks up every user and role of this account that a document trusts."""
     for path, kind in rule.documents.items():
         for place, text in values_at(thing.inputs, path):
-            if kind not in ("trust", "resource", "repository") or contains_unknown(text):
+            if kind not in ("trust", "resource", "repository", "key") or contains_unknown(text):
                 continue
             for arn in principal_arns(json.loads(text) if isinstance(text, str) else text):
                 arns = [known for each in (*others, thing) for known in _arns(each)]

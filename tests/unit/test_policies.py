@@ -1,5 +1,7 @@
 """Each rule is broken by programs that break it, and by no program that keeps it."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -55,3 +57,11 @@ def test_a_value_that_is_not_known_yet_is_never_held_against_a_program(name: str
     if BY_NAME[name].check:
         found = {each.fact for each in violations(unknown, [BY_NAME[name]])}
         assert found <= {each.fact for each in violations(program, [BY_NAME[name]])}
+
+
+def test_the_pack_says_what_it_is_to_who_starts_it_by_hand() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.policies", "--help"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "pulumi preview --policy-pack infra/policies" in done.stderr

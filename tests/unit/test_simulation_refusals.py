@@ -707,3 +707,16 @@ def test_what_is_not_known_yet_is_not_held_to_be_missing(aws: Cloud) -> None:
     aws.plan("batch/jobDefinition:JobDefinition", "job", name="train", type="container", **fargate)
     later = {"type": "FARGATE", "maxVcpus": 4, "subnets": UNKNOWN, "securityGroupIds": UNKNOWN}
     aws.plan("batch/computeEnvironment:ComputeEnvironment", "c", name="c", type="MANAGED", computeResources=later)
+
+
+def test_the_policy_of_a_key_may_be_longer_than_a_bucket_s(aws: Cloud) -> None:
+    """KMS takes 32,768 bytes, S3 20,480 ("Quotas" of both)."""
+
+    def of(characters: int) -> str:
+        return policy(Principal="*", Action=["kms:Decrypt"] * (characters // len('"kms:Decrypt",')))
+
+    aws.create("kms/key:Key", "long", policy=of(32_000))
+    with pytest.raises(Refused, match="32768 are allowed"):
+        aws.create("kms/key:Key", "longer", policy=of(34_000))
+    with pytest.raises(Refused, match="20480 are allowed"):
+        bucket_policy(aws, Action=["s3:GetObject"] * 2000)

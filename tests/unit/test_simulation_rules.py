@@ -1,6 +1,7 @@
 """The rules are data: every path in them must exist in the installed SDK, and every output be accounted for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from infra.simulation.made import makers
 from infra.simulation.references import parts_of
 from infra.simulation.rules import Rule, all_rules, package_rules, rule_for
 from infra.simulation.schema import Type, installed_packages, resource_schema
+from infra.simulation.schema.cache import keep
 
 RULES = all_rules()
 
@@ -76,3 +78,17 @@ def _walk(path: str, type_: Type) -> None:
 
 def test_every_installed_sdk_has_rules() -> None:
     assert {token.partition(":")[0] for token in RULES} == set(installed_packages())
+
+
+def test_two_threads_may_keep_the_same_schema_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, replace = tmp_path / "bucket.json", Path.replace
+
+    def after_another(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        keep(file, b"the other's")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", after_another)
+    keep(file, b"mine")
+    assert file.read_bytes() == b"mine"
+    assert list(tmp_path.iterdir()) == [file]

@@ -11,6 +11,7 @@ __all__ = ["Budget"]
 
 ACTUAL_PERCENT = (50, 80, 100)
 FORECAST_PERCENT = (100,)
+COUNTED_TAG = "stack"  # that tells one stack's spending from another's
 ANOMALY_SHARE = 0.1  # of the month's budget on one day
 
 
@@ -30,7 +31,7 @@ class Budget(pulumi.ComponentResource):
             time_unit="MONTHLY",
             limit_amount=str(config.environment.monthly_budget_usd),
             limit_unit="USD",
-            cost_filters=[{"name": "TagKeyValue", "values": [f"user:stack${config.stack}"]}],
+            cost_filters=[{"name": "TagKeyValue", "values": [f"user:{COUNTED_TAG}${config.stack}"]}],
             notifications=[
                 {
                     "comparison_operator": "GREATER_THAN",
@@ -43,8 +44,11 @@ class Budget(pulumi.ComponentResource):
             ],
             opts=child,
         ).arn
-        if not settings(config).account_is_shared:
+        account = settings(config)
+        if not account.account_is_shared:
             self._watch(name, args)
+        if account.cost_tag_is_activated:
+            costexplorer.CostAllocationTag(logical(name, "tag"), tag_key=COUNTED_TAG, status="Active", opts=child)
         self.register_outputs({"identifier": self.identifier})
 
     def _watch(self, name: str, args: BudgetArgs) -> None:

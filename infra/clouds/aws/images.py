@@ -4,18 +4,20 @@ import json
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_aws import ecr
+from pulumi_aws import ecr, iam
 
 from infra.clouds.aws._account import arn, in_every_region, settings
 from infra.clouds.aws._actions import FETCH_IMAGE, PULL_IMAGE
 from infra.clouds.aws._names import IMAGE, LONGEST_REPOSITORY_NAME
-from infra.clouds.aws._policy import Statement, allow
+from infra.clouds.aws._policy import Statement, allow, document, trust
+from infra.clouds.aws.keys import replica_key
 from infra.contracts import ImageRegistryArgs
-from infra.naming import logical, physical
+from infra.naming import logical, physical, tags
 
 __all__ = ["ImageRegistry"]
 
 UNTAGGED_DAYS = 14
+EVERY_REPOSITORY = "ROOT"  # as ECR calls it: those that no other template is for
 FETCHED_BY_LAMBDA = ("serverless",)
 
 
@@ -47,24 +49,15 @@ class ImageRegistry(pulumi.ComponentResource):
         if readers := self._readers():
             self._share(name, repository, readers)
         if account.replica_region and not account.account_is_shared:
-            self._replicate(name, repository_name, account.replica_region)
+            template = self._template(name, repository_name, account.replica_region)
+            self._replicate(name, repository_name, account.replica_region, template)
         self.image = pulumi.Output.concat(repository.repository_url, "@", config.image) if config.image else None
         self.register_outputs({"image": self.image})
 
     def _forget_untagged(self, name: str, repository: ecr.Repository) -> None:
         """What is deployed has a tag; what has none is left over from builds."""
-        counted = {
-            "tagStatus": "untagged",
-            "countType": "sinceImagePushed",
-            "countUnit": "days",
-            "countNumber": UNTAGGED_DAYS,
-        }
-        rule = {"rulePriority": 1, "selection": counted, "action": {"type": "expire"}}
         ecr.LifecyclePolicy(
-            logical(name, "lifecycle"),
-            repository=repository.name,
-            policy=json.dumps({"rules": [rule]}),
-            opts=self._child,
+            logical(name, "lifecycle"), repository=repository.name, policy=_untagged_expire(), opts=self._child
         )
 
     def _readers(self) -> list[Statement]:
@@ -90,7 +83,41 @@ class ImageRegistry(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _replicate(self, name: str, repository_name: str, region: str) -> None:
+    def _template(self, name: str, repository_name: str, region: str) -> ecr.RepositoryCreationTemplate:
+        """What ECR makes of its own accord to copy into is as closed as what it copies from."""
+        config = self._args.config
+        key = replica_key(self, logical(name, "copies-key"), config, region, f"The copies of images of {config.stack}")
+        role = iam.Role(
+            logical(name, "copies-role"),
+            name=physical(config.stack, "image-copies", maximum_length=64),
+            assume_role_policy=trust("ecr", settings(config).account_id),
+            opts=self._child,
+        )
+        repositories = arn(config, "ecr", f"repository/{repository_name}*", region=region)
+        policy = iam.RolePolicy(
+            logical(name, "copies-policy"),
+            role=role.name,
+            policy=document(
+                allow("Make", ["ecr:CreateRepository", "ecr:ReplicateImage", "ecr:TagResource"], [repositories]),
+                allow("Encrypt", ["kms:CreateGrant", "kms:RetireGrant", "kms:DescribeKey"], [key]),
+            ),
+            opts=self._child,
+        )
+        return ecr.RepositoryCreationTemplate(
+            logical(name, "copies"),
+            region=region,
+            prefix=EVERY_REPOSITORY,
+            applied_fors=["REPLICATION"],
+            description=f"Copies of images of {config.stack}",
+            custom_role_arn=role.arn,
+            image_tag_mutability="IMMUTABLE",
+            encryption_configurations=[{"encryption_type": "KMS", "kms_key": key}],
+            lifecycle_policy=_untagged_expire(),
+            resource_tags=tags(config),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+        )
+
+    def _replicate(self, name: str, repository_name: str, region: str, template: pulumi.Resource) -> None:
         """An account has this once, for all its repositories; the filter keeps others out."""
         ecr.ReplicationConfiguration(
             logical(name, "replication"),
@@ -102,5 +129,15 @@ class ImageRegistry(pulumi.ComponentResource):
                     }
                 ]
             },
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[template]),
         )
+
+
+def _untagged_expire() -> str:
+    counted = {
+        "tagStatus": "untagged",
+        "countType": "sinceImagePushed",
+        "countUnit": "days",
+        "countNumber": UNTAGGED_DAYS,
+    }
+    return json.dumps({"rules": [{"rulePriority": 1, "selection": counted, "action": {"type": "expire"}}]})

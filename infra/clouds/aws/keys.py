@@ -11,7 +11,7 @@ from infra.config import StackConfig
 from infra.contracts import KeysArgs
 from infra.naming import logical, physical
 
-__all__ = ["Keys", "for_the_account"]
+__all__ = ["Keys", "for_the_account", "replica_key"]
 
 ROTATION_DAYS = 365
 THIS_KEY = ["*"]  # in a key's own policy: the key itself, nothing else
@@ -64,6 +64,20 @@ def for_the_account(config: StackConfig) -> Statement:
     """Leave to the account's own policies who may use and administer a key, without which nobody could."""
     account = {"AWS": in_every_region(config, "iam", "root")}
     return allow("Account", [*ADMINISTER, *USE, *DATA_KEYS], THIS_KEY, to=account)
+
+
+def replica_key(parent: pulumi.Resource, name: str, config: StackConfig, region: str, what: str) -> pulumi.Output[str]:
+    """A key of the other region: a copy that needs a key of the lost region would be lost with it."""
+    return kms.Key(
+        name,
+        region=region,
+        description=what,
+        enable_key_rotation=True,
+        rotation_period_in_days=ROTATION_DAYS,
+        deletion_window_in_days=config.environment.key_deletion_days,
+        policy=document(for_the_account(config)),
+        opts=pulumi.ResourceOptions(parent=parent, protect=config.environment.is_protected),
+    ).arn
 
 
 def _next_account(args: KeysArgs) -> list[Statement]:

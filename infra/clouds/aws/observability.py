@@ -4,15 +4,13 @@ import importlib
 import json
 
 import pulumi
-from pulumi_aws import cloudtrail, cloudwatch, sns
+from pulumi_aws import cloudwatch, sns
 
 from infra.clouds.aws import _dashboard
-from infra.clouds.aws._account import arn, bucket_arn, bucket_name, settings
-from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
+from infra.clouds.aws._account import arn, settings
+from infra.clouds.aws._audit import audit_trail
 from infra.clouds.aws._names import dashboard_name, dashboard_url
-from infra.clouds.aws._policy import Statement, allow, document
-from infra.clouds.aws.storage import copied_to
-from infra.config import StackConfig
+from infra.clouds.aws._policy import allow, document
 from infra.contracts import AlertsArgs, ObservabilityArgs
 from infra.naming import logical, physical
 
@@ -67,7 +65,7 @@ class Alerts(pulumi.ComponentResource):
 
 
 class Observability(pulumi.ComponentResource):
-    """The audit trail of the store, word of failed jobs, and a dashboard."""
+    """The audit trail and its alarms, word of failed jobs, and a dashboard."""
 
     monitor_url: pulumi.Output[str]
     metrics_url: pulumi.Output[str] | None
@@ -75,7 +73,7 @@ class Observability(pulumi.ComponentResource):
     def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:aws:Observability", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
-        self._trail(name)
+        audit_trail(self, name, args)
         self._failures(name)
         cloudwatch.Dashboard(
             logical(name, "dashboard"),
@@ -86,53 +84,6 @@ class Observability(pulumi.ComponentResource):
         self.monitor_url = pulumi.Output.from_input(dashboard_url(args.config))
         self.metrics_url = None
         self.register_outputs({"monitor_url": self.monitor_url, "metrics_url": self.metrics_url})
-
-    def _trail(self, name: str) -> None:
-        """Who read or wrote which object of the store and its copies, and every call of the account, kept unaltered."""
-        config, account = self._args.config, settings(self._args.config)
-        environment, keys = config.environment, self._args.foundation.keys
-        trail_name = physical(config.stack, "audit", maximum_length=128)
-        audit = PrivateBucket(
-            logical(name, "audit"),
-            BucketConfig(
-                bucket_name(config, "audit"),
-                account.region,
-                environment.is_protected,
-                environment.noncurrent_days,
-                {"": environment.log_retention_days},
-            ),
-            keys.operations,
-            _trail_writes(config, trail_name),
-            pulumi.ResourceOptions(parent=self),
-        )
-        store = self._args.foundation.store.identifier
-        # The copies hold the same data; of their buckets the names are known.
-        copies = [bucket_arn(config, bucket_name(config, role)) for role in copied_to(config)]
-        objects = [pulumi.Output.concat(bucket, "/") for bucket in (store, *copies)]
-        cloudtrail.Trail(
-            logical(name, "trail"),
-            name=trail_name,
-            s3_bucket_name=audit.usable_name,
-            kms_key_id=keys.operations,
-            is_multi_region_trail=True,
-            include_global_service_events=True,
-            enable_log_file_validation=True,
-            advanced_event_selectors=[
-                {
-                    "name": "Who touched the store",
-                    "field_selectors": [
-                        {"field": "eventCategory", "equals": ["Data"]},
-                        {"field": "resources.type", "equals": ["AWS::S3::Object"]},
-                        {"field": "resources.ARN", "starts_withs": objects},
-                    ],
-                },
-                {
-                    "name": "What was asked of the account, and changed in it",
-                    "field_selectors": [{"field": "eventCategory", "equals": ["Management"]}],
-                },
-            ],
-            opts=pulumi.ResourceOptions(parent=self, protect=environment.is_protected),
-        )
 
     def _failures(self, name: str) -> None:
         """Tell people of jobs that failed, and of deployments that were rolled back."""
@@ -147,14 +98,3 @@ class Observability(pulumi.ComponentResource):
         cloudwatch.EventTarget(
             logical(name, "failures-told"), rule=rule.name, arn=self._args.foundation.alerts.channel, opts=self._child
         )
-
-
-def _trail_writes(config: StackConfig, trail_name: str) -> list[Statement]:
-    """CloudTrail may write for this one trail, and look whether it may."""
-    bucket, account = bucket_arn(config, bucket_name(config, "audit")), settings(config).account_id
-    trail = {"StringEquals": {"aws:SourceArn": arn(config, "cloudtrail", f"trail/{trail_name}")}}
-    service = {"Service": "cloudtrail.amazonaws.com"}
-    return [
-        allow("TrailLooks", ["s3:GetBucketAcl"], [bucket], to=service, when=trail),
-        allow("TrailWrites", ["s3:PutObject"], [f"{bucket}/AWSLogs/{account}/*"], to=service, when=trail),
-    ]

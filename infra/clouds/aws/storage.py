@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import iam, kms, s3
+from pulumi_aws import iam, s3
 
 from infra.clouds.aws._account import bucket_arn, bucket_name, in_every_region, settings
 from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
 from infra.clouds.aws._names import STORE
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.clouds.aws._promotion import PROMOTED, PROMOTED_PREFIXES
-from infra.clouds.aws.keys import for_the_account
+from infra.clouds.aws.keys import replica_key
 from infra.config import StackConfig
 from infra.contracts import ObjectStoreArgs
 from infra.naming import logical, physical
@@ -59,7 +59,8 @@ class ObjectStore(pulumi.ComponentResource):
             locked = self._bucket(name, LOCKED, account.region, args.keys.data, lock_days=environment.ledger_lock_days)
             copies.append(_Copy(LOCKED, LEDGER, locked.arn, args.keys.data))
         if account.replica_region:
-            key = self._replica_key(name, account.replica_region)
+            what = f"The copy of the store of {args.config.stack}"
+            key = replica_key(self, logical(name, "replica-key"), args.config, account.replica_region, what)
             replica = self._bucket(name, REPLICA, account.replica_region, key)
             copies.append(_Copy(REPLICA, "", replica.arn, key))
         if copies:
@@ -89,19 +90,6 @@ class ObjectStore(pulumi.ComponentResource):
         )
         child = name if role == STORE else logical(name, role)
         return PrivateBucket(child, config, key, statements, pulumi.ResourceOptions(parent=self))
-
-    def _replica_key(self, name: str, region: str) -> pulumi.Output[str]:
-        """A key of the other region: a copy that needs a key of the lost region would be lost with it."""
-        environment = self._args.config.environment
-        return kms.Key(
-            logical(name, "replica-key"),
-            region=region,
-            description=f"The copy of the store of {self._args.config.stack}",
-            enable_key_rotation=True,
-            deletion_window_in_days=environment.key_deletion_days,
-            policy=document(for_the_account(self._args.config)),
-            opts=pulumi.ResourceOptions(parent=self, protect=environment.is_protected),
-        ).arn
 
     def _replicate(self, name: str, copies: Sequence["_Copy"]) -> None:
         config = self._args.config

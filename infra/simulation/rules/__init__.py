@@ -162,7 +162,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lingers: Lingers | None = None
     makes: str | None = None  # the function of `infra/simulation/made` that makes its outputs, which stay as they are
     holds: list[str] = []  # those of them that keep what they refer to from being deleted
-    documents: dict[str, Literal["identity", "inline", "resource", "repository", "trust", "json"]] = {}
+    documents: dict[str, Literal["identity", "inline", "resource", "repository", "key", "trust", "json"]] = {}
     together: dict[str, Together] = {}  # path of policies → what they may come to
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
     blocks: list[str] = []  # where a network has its blocks, unless it is the place where what is inside has its own

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from infra.simulation.schema import source
 from infra.simulation.schema.packages import class_file, folder_of, function_file, version_of
 from infra.simulation.schema.types import FunctionSchema, ResourceSchema
 
-__all__ = ["cache_folder", "function_schema", "resource_schema"]
+__all__ = ["cache_folder", "function_schema", "keep", "resource_schema"]
 
 FORMAT = "3"  # raise it when what is derived from the same sources changes
 
@@ -27,7 +28,7 @@ def resource_schema(token: str) -> ResourceSchema | None:
     if located is None:
         return None
     schema = source.read_resource(token, *located)
-    _keep(file, msgspec.json.encode(schema))
+    keep(file, msgspec.json.encode(schema))
     return schema
 
 
@@ -42,7 +43,7 @@ def function_schema(token: str) -> FunctionSchema | None:
     if located is None:
         return None
     schema = source.read_function(token, located)
-    _keep(file, msgspec.json.encode(schema))
+    keep(file, msgspec.json.encode(schema))
     return schema
 
 
@@ -59,9 +60,9 @@ def _cached_file(token: str) -> Path | None:
     return cache_folder() / f"{package}-{version_of(package)}" / f"{token.replace(':', '.').replace('/', '.')}.json"
 
 
-def _keep(file: Path, content: bytes) -> None:
-    """Write it at once or not at all: several programs may do this at the same time."""
+def keep(file: Path, content: bytes) -> None:
+    """Write it at once or not at all: several programs and threads may do this at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
+        temporary.write(content)
+    Path(temporary.name).replace(file)

@@ -4,9 +4,12 @@ from typing import Any
 
 from infra.clouds.aws._account import settings
 from infra.clouds.aws._charts import Chart
+from infra.clouds.aws.databricks._storage import ROOT
 from infra.config import StackConfig
 
-__all__ = ["charts", "failures"]
+__all__ = ["BUCKETS", "charts", "failures"]
+
+BUCKETS: tuple[str, ...] = (ROOT,)  # the roles of the buckets that this platform has besides the store
 
 
 def charts(_config: StackConfig) -> list[Chart]:

@@ -7,7 +7,9 @@ from infra.clouds.aws._charts import Chart, chart
 from infra.clouds.aws.serverless import _names as names
 from infra.config import StackConfig
 
-__all__ = ["charts", "failures"]
+__all__ = ["BUCKETS", "charts", "failures"]
+
+BUCKETS: tuple[str, ...] = ()  # the roles of the buckets that this platform has besides the store
 
 
 def charts(config: StackConfig) -> list[Chart]:
