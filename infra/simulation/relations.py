@@ -49,8 +49,9 @@ def _listed(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
     for path in rule.distinct:
         holder, _, rest = path.rpartition("[]")
         for place, elements in values_at(inputs, holder):
-            named = [each for _, each in values_at({"at": elements}, f"at[]{rest}") if isinstance(each, str)]
-            for twice in sorted({each for each in named if named.count(each) > 1}):
+            found = [each for _, each in values_at({"at": elements}, f"at[]{rest}") if not is_unknown(each)]
+            named = [each for each in found if isinstance(each, str | int | float)]
+            for twice in sorted({each for each in named if named.count(each) > 1}, key=str):
                 yield Problem(place, f"has {twice!r} more than once, and each needs another{rest.replace('.', ' ')}")
 
 

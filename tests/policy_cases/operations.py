@@ -29,7 +29,7 @@ CASES: Cases = {
     # logs and alerts
     "logs-are-kept-as-long-as-needed": (
         [it(aws.LOG_GROUP, retentionInDays=545), it(aws.LOG_GROUP, "dev", "dev", retentionInDays=30)],
-        [[it(aws.LOG_GROUP)], [it(aws.LOG_GROUP, retentionInDays=90)]],
+        [[it(aws.LOG_GROUP)], [it(aws.LOG_GROUP, retentionInDays=90)], [it(aws.LOG_GROUP, retentionInDays=3653)]],
     ),
     "logs-are-encrypted": ([it(aws.LOG_GROUP, kmsKeyId=KEY_ARN)], [[it(aws.LOG_GROUP)]]),
     "trail-is-there": ([bucket(), *trail()], [[bucket()]]),
@@ -80,8 +80,26 @@ CASES: Cases = {
     ),
     # cost
     "budget-is-there": ([bucket(), *budget()], [[bucket()]]),
-    "budget-tells-somebody": (budget("ACTUAL", "FORECASTED"), [budget("ACTUAL"), budget()]),
-    "budget-fits-the-environment": (budget(), [budget(limitAmount="3001"), budget(timeUnit="ANNUALLY")]),
+    "budget-tells-somebody": (
+        budget("ACTUAL", "FORECASTED"),
+        [
+            budget("ACTUAL"),
+            budget(),
+            [
+                it(
+                    aws.BUDGET,
+                    notifications=[
+                        {"notificationType": kind, "threshold": 1000, "subscriberSnsTopicArns": ["arn:topic"]}
+                        for kind in ("ACTUAL", "FORECASTED")
+                    ],
+                )
+            ],
+        ],
+    ),
+    "budget-fits-the-environment": (
+        budget(),
+        [budget(limitAmount="3001"), budget(timeUnit="ANNUALLY"), budget(limitUnit="EUR")],
+    ),
     "servers-fit-the-environment": (
         [*configuration(), *configuration("dev")],
         [
@@ -105,7 +123,10 @@ CASES: Cases = {
             [it(aws.COMPUTE_ENVIRONMENT, type="MANAGED", computeResources={"maxVcpus": 64, "minVcpus": 8})],
         ],
     ),
-    "training-is-seldom": (trains("rate(7 days)"), [trains("rate(1 hour)"), trains("rate(5 minutes)")]),
+    "training-is-seldom": (
+        trains("rate(7 days)"),
+        [trains("rate(1 hour)"), trains("rate(5 minutes)"), trains("cron(* * * * ? *)")],
+    ),
     "servers-sleep-off-hours": (
         [endpoint(env="dev"), stops("deleteEndpoint", "e")],
         [[endpoint(env="dev")], [endpoint(env="test"), stops("deleteEndpoint", "another", "test")]],
@@ -113,7 +134,12 @@ CASES: Cases = {
     # tags and accounts
     "everything-is-tagged": (
         provider(TAGS),
-        [provider(), provider(TAGS | {"owner": ""}), provider(TAGS | {"environment": "dev"})],
+        [
+            provider(),
+            provider(TAGS | {"owner": ""}),
+            provider(TAGS | {"environment": "dev"}),
+            provider(TAGS | {"data-class": "x"}),
+        ],
     ),
     "nothing-overrides-the-tags": ([bucket(tags={"Name": "x"})], [[bucket(tags={"environment": "dev"})]]),
     "provider-stays-in-its-account": (

@@ -251,7 +251,10 @@ def trains(expression: str) -> Program:
     return [it(aws.SCHEDULE, scheduleExpression=expression, target=target)]
 
 
-TAGS = dict.fromkeys(("project", "stack", "owner", "cost-centre", "data-class"), "x") | {"environment": "prod"}
+TAGS = dict.fromkeys(("project", "stack", "owner", "cost-centre"), "x") | {
+    "environment": "prod",
+    "data-class": "personal",
+}
 TLS = deny({"Bool": {"aws:SecureTransport": "false"}})
 NEW_TLS = deny({"NumericLessThan": {"s3:TlsVersion": "1.2"}})
 CLAIMS = {"h:aud": "sts.amazonaws.com", "h:sub": "repo:a/b:environment:prod"}

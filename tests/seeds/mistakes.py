@@ -15,7 +15,11 @@ from infra.policies.rule import UNKNOWN, Resource
 __all__ = ["Mistake", "mistakes"]
 
 HERE = Path(__file__).parent
-STACKS = {"aws.yaml": "aws-sagemaker-prod", "databricks.yaml": "aws-databricks-prod"}  # where an entry names none
+STACKS = {  # where an entry names none
+    "aws.yaml": "aws-sagemaker-prod",
+    "checked.yaml": "aws-sagemaker-prod",
+    "databricks.yaml": "aws-databricks-prod",
+}
 
 
 @dataclass(frozen=True)

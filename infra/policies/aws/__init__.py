@@ -1,6 +1,7 @@
 """The rules for AWS, one module an area."""
 
 from infra.policies.aws import (
+    copies,
     cost,
     functions,
     identity,
@@ -10,22 +11,25 @@ from infra.policies.aws import (
     network,
     ownership,
     protection,
+    releases,
     retention,
+    running,
     serving,
     storage,
+    trail,
 )
 
 __all__ = ["AREAS"]
 
 AREAS = {
-    "Storage": storage.RULES,
+    "Storage": (*storage.RULES, *copies.RULES),
     "Keys and secrets": keys.RULES,
     "Network": network.RULES,
     "Identity": identity.RULES,
-    "Logs and alerts": logs.RULES,
-    "Models and endpoints": serving.RULES,
+    "Logs and alerts": (*logs.RULES, *trail.RULES),
+    "Models and endpoints": (*serving.RULES, *releases.RULES),
     "Image registries": images.RULES,
-    "Functions and batch jobs": functions.RULES,
+    "Functions and batch jobs": (*functions.RULES, *running.RULES),
     "Cost": cost.RULES,
     "Tags and accounts": ownership.RULES,
     "Protection": protection.RULES,

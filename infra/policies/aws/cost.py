@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from infra.config import ENVIRONMENTS
@@ -12,13 +12,16 @@ from infra.policies.rule import Controls, Resource, Rule, Stack
 __all__ = ["RULES"]
 
 SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")
+TRACKING_SIZES = ("Small", "Medium", "Large")
+LARGEST_TRACKING = {"dev": "Small", "test": "Small", "prod": "Large"}
 LARGEST = {"dev": "xlarge", "test": "2xlarge", "prod": "4xlarge"}
 ACCELERATED = re.compile(r"^(ml\.)?(p|g|trn|inf|dl)\d")  # families with GPUs and their like
 INSTANCE = re.compile(r"^(ml\.)?[a-z]+\d[\w-]*\.(?P<size>\w+)$")
 MOST_SERVERS = {"dev": 2, "test": 4, "prod": 20}
 MOST_VCPUS = {"dev": 16, "test": 64, "prod": 256}
 STOPS = re.compile(r":sagemaker:(delete|stop)", re.IGNORECASE)
-OFTEN = re.compile(r"rate\(\d+ (minute|hour)s?\)")
+OFTEN = re.compile(r"rate\(\d+ (minute|hour)s?\)|cron\((\S*[*/,-]\S* \S+|\S+ \S*[*/,-]\S*) .*\)")
+SUBMITS = re.compile(r":batch:submitJob$")
 RUNS = (aws.ENDPOINT, aws.TRACKING)  # what costs by the hour, whether anybody asks or not
 
 
@@ -34,6 +37,23 @@ def _budget_tells(budget: Resource) -> Iterator[str]:
         if each.has("subscriberSnsTopicArns") or each.has("subscriberEmailAddresses")
     ]
     yield from (f"nobody is told of {kind.lower()} spending" for kind in ("ACTUAL", "FORECASTED") if kind not in told)
+    shares = [
+        each.at("threshold", 0)
+        for each in budget.values.each("notifications")
+        if each.at("thresholdType", "PERCENTAGE") == "PERCENTAGE"
+    ]
+    if shares and min(shares) > 100:
+        yield f"nobody is told before {min(shares):g} percent of the budget are spent"
+
+
+def _budget_counts(budget: Resource, stack: Stack) -> Iterator[str]:
+    """Where it counts by the tag `stack`: the stack's own."""
+    given = [each.values.at("defaultTags", "{}") for each in stack.of(aws.PROVIDER)]
+    named = {(json.loads(each) if isinstance(each, str) else each).get("tags", {}).get("stack") for each in given}
+    for each in budget.values.each("costFilters"):
+        counted = [value.partition("$")[2] for value in each.texts("values") if value.startswith("user:stack$")]
+        if each.at("name") == "TagKeyValue" and counted and named and not named & set(counted):
+            yield f"the budget counts what {', '.join(counted)} spends"
 
 
 def _budget_fits(budget: Resource) -> Iterator[str]:
@@ -42,6 +62,8 @@ def _budget_fits(budget: Resource) -> Iterator[str]:
     limit, most = float(budget.values.at("limitAmount", 0)), ENVIRONMENTS[budget.environment].monthly_budget_usd
     if budget.values.at("timeUnit") != "MONTHLY":
         yield f"the budget is {budget.values.at('timeUnit')}, not MONTHLY"
+    elif budget.values.at("limitUnit") != "USD":
+        yield f"the budget is in {budget.values.at('limitUnit')}, and AWS's bill in USD"
     elif limit > most:
         yield f"the budget is {limit:.0f} USD a month, and {budget.environment} has {most}"
 
@@ -71,6 +93,16 @@ def _sized(resource: Resource) -> Iterator[str]:
             yield f"the type {kind} is larger than {resource.environment} may have ({largest})"
         elif resource.environment != "prod" and ACCELERATED.match(kind):
             yield f"the type {kind} has an accelerator, which only PROD may have"
+
+
+def _server_sized(server: Resource) -> Iterator[str]:
+    size, largest = server.values.at("trackingServerSize", "Small"), LARGEST_TRACKING[server.environment]
+    if TRACKING_SIZES.index(size) > TRACKING_SIZES.index(largest):
+        yield f"the tracking server is {size}, and {server.environment} may have {largest}"
+
+
+def _no_machine(resource: Resource) -> Iterable[str]:
+    return ["a machine runs day and night that no service starts and stops"]
 
 
 def _few(resource: Resource) -> Iterator[str]:
@@ -106,7 +138,10 @@ def _sleeps(server: Resource, stack: Stack) -> Iterator[str]:
 
 def _seldom(schedule: Resource) -> Iterator[str]:
     often = OFTEN.match(schedule.values.at("scheduleExpression", ""))
-    if often and schedule.values.has("target.sagemakerPipelineParameters"):
+    trains = schedule.values.has("target.sagemakerPipelineParameters") or SUBMITS.search(
+        schedule.values.at("target.arn", "")
+    )
+    if often and trains:
         yield f"it trains at {often[0]}"
 
 
@@ -137,6 +172,35 @@ RULES: tuple[Rule, ...] = (
         _THRIFT,
         (aws.ENDPOINT_CONFIGURATION, aws.MONITORING, aws.PIPELINE, aws.NOTEBOOK, aws.COMPUTE_ENVIRONMENT),
         _sized,
+    ),
+    Rule(
+        "budget-counts-the-stack",
+        "A budget by the tag `stack` counts the stack's own spending.",
+        "Name user:stack$<stack> in cost_filters",
+        _THRIFT,
+        (aws.BUDGET,),
+        check_among=_budget_counts,
+    ),
+    Rule(
+        "tracking-server-fits-the-environment",
+        "The tracking server is small in DEV and TEST.",
+        "Set tracking_server_size to Small",
+        _THRIFT,
+        (aws.TRACKING,),
+        _server_sized,
+    ),
+    Rule(
+        "machines-belong-to-services",
+        "No stack runs a machine or a database of its own.",
+        "Leave machines to SageMaker, Batch, Lambda or Databricks",
+        _THRIFT,
+        (
+            aws.INSTANCE,
+            "aws:ec2/spotInstanceRequest:SpotInstanceRequest",
+            "aws:autoscaling/group:Group",
+            "aws:rds/instance:Instance",
+        ),
+        _no_machine,
     ),
     Rule(
         "servers-are-few",

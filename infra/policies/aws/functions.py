@@ -9,7 +9,7 @@ from infra.policies.aws import _types as aws
 from infra.policies.aws.serving import PINNED
 from infra.policies.rule import UNKNOWN, Controls, NotKnownYet, Resource, Rule, Values
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "looks_secret"]
 
 SECRET_NAME = re.compile(r"(password|passwd|secret|token|api_?key|access_?key|private_?key)", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN|gh[pousr]_\w{36}|dapi[0-9a-f]{32}|xox[bap]-")
@@ -33,11 +33,15 @@ def _variables(resource: Resource) -> Iterator[tuple[str, Any]]:
             yield from container.at("environment", {}).items()
 
 
+def looks_secret(name: str, value: str) -> bool:
+    """Whether it is called like a secret or looks like one, and doesn't only say where one is."""
+    named = SECRET_NAME.search(name) and not POINTER.search(name.lstrip("/")) and not POINTER.search(value)
+    return bool(named or SECRET_VALUE.search(value))
+
+
 def _no_secret(resource: Resource) -> Iterator[str]:
     for name, value in _variables(resource):
-        text = value if isinstance(value, str) else ""
-        named = SECRET_NAME.search(str(name)) and not POINTER.search(str(name)) and not POINTER.search(text)
-        if named or SECRET_VALUE.search(text):
+        if looks_secret(str(name), value if isinstance(value, str) else ""):
             yield f"the variable {name} holds a secret that everybody sees who may look at the resource"
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from infra.policies.aws import _types as aws
-from infra.policies.aws._policies import DOCUMENTS, IDENTITY
+from infra.policies.aws._policies import DOCUMENTS, IDENTITY, is_ours, own_accounts
 from infra.policies.documents import Statement, statements
 from infra.policies.rule import Controls, Resource, Rule, Stack
 
@@ -94,6 +94,15 @@ def _known_trust(role: Resource) -> Iterator[str]:
             yield "a service may take the role on behalf of any account"
 
 
+def _bound_strangers(role: Resource, stack: Stack) -> Iterator[str]:
+    if not (ours := own_accounts(stack)):
+        return
+    for statement in statements(role, "assumeRolePolicy"):
+        foreign = [who for kind, who in statement.principals if kind == "AWS" and who != "*" and not is_ours(who, ours)]
+        if statement.allows and foreign and not statement.conditions_on("sts:ExternalId"):
+            yield f"{foreign[0]}, of another account, may take the role for whomever it likes"
+
+
 def _exact_claims(role: Resource) -> Iterator[str]:
     for statement in statements(role, "assumeRolePolicy"):
         for _, provider in (each for each in statement.principals if each[0] == "Federated"):
@@ -122,7 +131,7 @@ def _trusts_its_users(role: Resource, stack: Stack) -> Iterator[str]:
 
 
 def _no_users(resource: Resource) -> Iterable[str]:
-    return ["a user has a password or a key that can be stolen"]
+    return ["people or programs come with a password or a key that can be stolen"]
 
 
 def _short_session(role: Resource) -> Iterator[str]:
@@ -197,6 +206,14 @@ RULES: tuple[Rule, ...] = (
         _known_trust,
     ),
     Rule(
+        "role-binds-other-accounts",
+        "Another account takes a role only with an external id.",
+        "Add a condition on sts:ExternalId, or remove the principal",
+        _access(),
+        (aws.ROLE,),
+        check_among=_bound_strangers,
+    ),
+    Rule(
         "role-trusts-what-uses-it",
         "A service that is given a role may take it.",
         "Name the service as Principal of the role's assume_role_policy",
@@ -222,12 +239,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "identity-has-no-stored-key",
-        "There are no users, access keys and passwords.",
+        "There are no users, no groups of them, access keys and passwords.",
         "Give the workload a role, and people single sign-on",
         Controls(
             cis=("1.13", "1.20"), fsbp=("IAM.2", "IAM.3"), gdpr=("32(1)(b)",), hipaa=("164.312(d)",), app=("11.1",)
         ),
-        (aws.USER, aws.ACCESS_KEY, aws.LOGIN),
+        (aws.USER, aws.ACCESS_KEY, aws.LOGIN, "aws:iam/group:Group"),
         _no_users,
     ),
 )

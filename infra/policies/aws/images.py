@@ -1,12 +1,16 @@
 """Image registries: tags that never move, images that are scanned, encrypted and not public."""
 
+import json
 from collections.abc import Iterable, Iterator
 
 from infra.policies.aws import _types as aws
+from infra.policies.aws._policies import own_accounts
 from infra.policies.documents import statements
 from infra.policies.rule import Controls, Resource, Rule, Stack
 
 __all__ = ["RULES"]
+
+FETCHING = ("ecr:Get", "ecr:BatchGet", "ecr:BatchCheck", "ecr:Describe", "ecr:List")
 
 
 def _immutable(repository: Resource) -> Iterator[str]:
@@ -39,6 +43,39 @@ def _closed(policy: Resource) -> Iterator[str]:
             yield f"everybody may {', '.join(statement.actions)}"
 
 
+def _from_here_alone(policy: Resource) -> Iterator[str]:
+    for statement in statements(policy, "policy"):
+        if more := [each for each in statement.actions if statement.allows and not each.startswith(FETCHING)]:
+            yield f"others may {', '.join(more)}"
+
+
+def _tagged_stay(lifecycle: Resource) -> Iterator[str]:
+    given = lifecycle.values.at("policy", lifecycle.values.at("lifecyclePolicy", "{}"))
+    try:
+        rules = json.loads(given).get("rules", [])
+    except ValueError:
+        return  # the cloud itself says that it is no JSON
+    if any(rule.get("selection", {}).get("tagStatus") != "untagged" for rule in rules):
+        yield "images are forgotten that a release may still be of"
+
+
+def _copied_at_home(copies: Resource, stack: Stack) -> Iterator[str]:
+    """And by a template, without which ECR makes a repository with settings of its own."""
+    ours, homes = own_accounts(stack), {each.values.at("region") for each in stack.of(aws.PROVIDER)}
+    templates = [
+        each for each in stack.of(aws.REPOSITORY_TEMPLATE) if "REPLICATION" in each.values.texts("appliedFors")
+    ]
+    for rule in copies.values.each("replicationConfiguration.rules"):
+        for destination in rule.each("destinations"):
+            account, region = destination.at("registryId"), destination.at("region")
+            if ours and account not in ours:
+                yield f"images are copied into the account {account}, which is not the stack's"
+            if region in homes:
+                yield f"images are copied to where they are, {region}"
+            if region not in [each.values.at("region") for each in templates]:
+                yield f"ECR makes the repository in {region} with settings of its own: tags that move, AWS's key"
+
+
 def _no_public(resource: Resource) -> Iterable[str]:
     return ["the repository is public"]
 
@@ -52,7 +89,7 @@ RULES: tuple[Rule, ...] = (
         "A tag of an image is given once.",
         "Set image_tag_mutability to IMMUTABLE",
         _CHAIN,
-        (aws.REPOSITORY,),
+        (aws.REPOSITORY, aws.REPOSITORY_TEMPLATE),
         _immutable,
     ),
     Rule(
@@ -68,7 +105,7 @@ RULES: tuple[Rule, ...] = (
         "Images are encrypted with a key of the stack.",
         "Set encryption_configurations with encryption_type KMS and kms_key",
         Controls(gdpr=("32(1)(a)",), hipaa=("164.312(a)(2)(iv)",), app=("11.1",)),
-        (aws.REPOSITORY,),
+        (aws.REPOSITORY, aws.REPOSITORY_TEMPLATE),
         _sealed,
     ),
     Rule(
@@ -86,6 +123,30 @@ RULES: tuple[Rule, ...] = (
         _OPEN,
         (aws.REPOSITORY_POLICY,),
         _closed,
+    ),
+    Rule(
+        "images-come-from-here-alone",
+        "Others may fetch images, never push or delete them.",
+        "Allow ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and their like alone",
+        _CHAIN,
+        (aws.REPOSITORY_POLICY,),
+        _from_here_alone,
+    ),
+    Rule(
+        "images-with-tags-stay",
+        "What has a tag is never forgotten by itself: a release is run by the digest of its image.",
+        "Set tagStatus to untagged in every rule of the lifecycle",
+        _CHAIN,
+        (aws.REPOSITORY_LIFECYCLE, aws.REPOSITORY_TEMPLATE),
+        _tagged_stay,
+    ),
+    Rule(
+        "images-are-copied-as-they-lie",
+        "Images are copied to another region of the stack's account, into a repository made by a template.",
+        "Name the account and the other region, and give that region a RepositoryCreationTemplate for REPLICATION",
+        _CHAIN,
+        (aws.REPOSITORY_COPIES,),
+        check_among=_copied_at_home,
     ),
     Rule(
         "images-are-not-published",

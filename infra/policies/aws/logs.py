@@ -8,6 +8,7 @@ from infra.policies.rule import Controls, Resource, Rule, Stack
 
 __all__ = ["RULES"]
 
+MOST_LOG_DAYS = 1096
 AUDIT_DAYS = {"dev": 30, "test": 90, "prod": 365}
 
 
@@ -17,6 +18,8 @@ def _kept(group: Resource) -> Iterator[str]:
         yield "logs are kept for ever"
     elif days < needed:
         yield f"logs are kept for {days} days, and {group.environment} needs {needed}"
+    elif days > MOST_LOG_DAYS:
+        yield f"logs, which say what people did, are kept for {days} days"
 
 
 def _encrypted(group: Resource) -> Iterator[str]:
@@ -106,7 +109,7 @@ _MESSAGES = (aws.TOPIC, aws.TOPIC_POLICY, aws.QUEUE, aws.QUEUE_POLICY)
 RULES: tuple[Rule, ...] = (
     Rule(
         "logs-are-kept-as-long-as-needed",
-        "Every log group keeps its logs for a stated time: a year in PROD, 90 days in TEST, 30 in DEV, or longer.",
+        "Every log group keeps its logs for a year in PROD, 90 days in TEST, 30 in DEV, or longer, up to three years.",
         "Set retention_in_days with retention_days(environment.log_retention_days)",
         Controls(gdpr=("5(1)(e)", "32(1)(d)"), hipaa=_AUDIT, app=("11.1", "11.2")),
         (aws.LOG_GROUP,),

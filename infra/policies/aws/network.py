@@ -15,6 +15,12 @@ WIDEST_PREFIX = {4: 8, 6: 16}  # a block with a shorter prefix is the internet, 
 OTHERS_SERVICE = "com.amazonaws.vpce."  # a service of somebody else than AWS takes no policy
 INTERNET = "the whole internet"
 
+JOINING = (
+    "aws:ec2/vpcPeeringConnection:VpcPeeringConnection",
+    "aws:ec2transitgateway/vpcAttachment:VpcAttachment",
+    "aws:ec2/vpnGateway:VpnGateway",
+)
+
 
 def _wide(block: Any) -> bool:
     try:
@@ -113,6 +119,20 @@ def _redundant_entry(entry: Resource) -> Iterator[str]:
         yield "the entry point is in one zone: when that fails, all zones are without the service"
 
 
+def _answers_to_its_name(entry: Resource) -> Iterator[str]:
+    if entry.values.at("vpcEndpointType") == "Interface" and entry.values.at("privateDnsEnabled") is not True:
+        yield "the service's name leads past the entry, out of the network"
+
+
+def _resolves(network: Resource) -> Iterator[str]:
+    if network.values.at("enableDnsSupport", True) is False or network.values.at("enableDnsHostnames") is not True:
+        yield "names are not resolved in the network, so that no entry is found"
+
+
+def _joined(resource: Resource) -> Iterable[str]:
+    return ["another network leads into the stack's"]
+
+
 def _list_open(acl: Resource) -> Iterator[str]:
     for rule in acl.values.each("ingress"):
         if str(rule.at("action", "allow")).lower() == "allow" and any(_wide(block) for block in _blocks(rule)):
@@ -209,6 +229,30 @@ RULES: tuple[Rule, ...] = (
         Controls(gdpr=("32(1)(b)",), hipaa=("164.308(a)(7)(i)",), app=("11.1",)),
         (aws.ENTRY,),
         _redundant_entry,
+    ),
+    Rule(
+        "entry-point-answers-to-its-name",
+        "An entry point answers under the service's own name.",
+        "Set private_dns_enabled to True",
+        _LEAK,
+        (aws.ENTRY,),
+        _answers_to_its_name,
+    ),
+    Rule(
+        "network-resolves-names",
+        "The network resolves names, the services' own included.",
+        "Set enable_dns_support and enable_dns_hostnames to True",
+        _LEAK,
+        (aws.VPC,),
+        _resolves,
+    ),
+    Rule(
+        "network-stands-alone",
+        "No other network leads into the stack's.",
+        "Share by roles and grants, as promotion does",
+        _LEAK,
+        JOINING,
+        _joined,
     ),
     Rule(
         "access-list-has-no-way-in",

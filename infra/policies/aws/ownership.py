@@ -8,6 +8,7 @@ from infra.policies.rule import Controls, Resource, Rule
 
 __all__ = ["RULES"]
 
+DATA_CLASSES = ("public", "internal", "confidential", "personal")
 NEEDED = ("project", "stack", "environment", "owner", "cost-centre", "data-class")
 
 
@@ -23,6 +24,8 @@ def _tagged(provider: Resource) -> Iterator[str]:
         yield f"what the provider makes has no tag {', '.join(missing)}"
     elif tags["environment"] != provider.environment:
         yield f"what the provider makes is tagged as {tags['environment']}"
+    elif tags["data-class"] not in DATA_CLASSES:
+        yield f"{tags['data-class']} is no class of data"
 
 
 def _own_account(provider: Resource) -> Iterator[str]:
