@@ -64,6 +64,8 @@ def compose(config: StackConfig, check: Check | None = None) -> Outputs:
         "scoring_job": jobs.scoring,
         "job_queue": jobs.queue,
         "model_registry": tracking.models,
+        "image_repository": base.images.repository,
+        "approvals_required": config.environment.approvals_required,
         "log_retention_days": config.environment.log_retention_days,
     }
 

@@ -115,9 +115,13 @@ class ImageRegistryArgs:
 
 
 class ImageRegistry(Protocol):
-    """`image` names the pinned image by digest, None before one is pinned; `identifier` is the registry in policies."""
+    """`image` names the pinned image by digest, None before one is pinned; `identifier` is the registry in policies.
+
+    `repository` is where the image is pushed, None where there is nowhere.
+    """
 
     image: pulumi.Output[str] | None
+    repository: pulumi.Output[str] | None
     identifier: pulumi.Output[str]
 
 
@@ -183,7 +187,7 @@ class TrackingArgs:
 class Tracking(Protocol):
     """`uri` is what MLflow clients are given.
 
-    `models` is where a release must be registered to be served, None where the store is enough.
+    `models` is the platform's own registry of releases, None where the store is enough.
     """
 
     uri: pulumi.Output[str]

@@ -42,7 +42,9 @@ class Runtime(BaseModel):
     training_job: str | None = None
     scoring_job: str | None = None
     job_queue: str | None = None
-    model_registry: str | None = None  # where a release must be registered to be served; None: its store is enough
+    model_registry: str | None = None  # the platform's own, where releases are registered; None: their store is enough
+    image_repository: str | None = None  # of the one container image; None where processes run the checkout
+    approvals_required: int = 0  # to deploy a release
     log_retention_days: int | None = None
 
     @classmethod

@@ -27,7 +27,7 @@ def release(stack: str, run_id: str | None, pins: bool, as_json: bool) -> None:
     """Gate the best candidate, bundle it, and pin its digest in the stack file.
 
     Exit code 3, with nothing written, when a gate fails. The same run gives the same release, however often. Where the
-    platform serves from a registry of models of its own, the release is there before it is pinned.
+    platform has a registry of models of its own, the release is there before it is pinned.
     """
     file = stack_file(stack) if pins else None  # a wrong stack is said before the work, not after it
     runtime = Runtime.load(stack)
@@ -48,12 +48,10 @@ def release(stack: str, run_id: str | None, pins: bool, as_json: bool) -> None:
 
 
 def _hand_over(runtime: Runtime, file: Path, digest: str, progress: Callable[[str], None]) -> None:
-    if runtime.model_registry is None:
-        return
-    from ml.release.hand_over import hand_over
+    from ml.release.registry import hand_over
     from ml.release.stage import Stage
 
-    hand_over(Stage.of(runtime, file), runtime.model_registry, digest, progress)
+    hand_over(Stage.of(runtime, file), digest, progress)
 
 
 def _as_text(result: "ReleaseResult", stack: str, file: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""A platform that serves from a registry of models of its own gets a release there: verified first, and once."""
+"""Unity Catalog, which Databricks serves from, gets a release: verified first, and once."""
 
 from collections.abc import Callable
 from pathlib import Path

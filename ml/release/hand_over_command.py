@@ -11,13 +11,14 @@ __all__ = ["hand_over"]
 
 
 @click.command("hand-over", epilog="Example: mlops hand-over --stack aws-databricks-dev")
-@click.option("--stack", required=True, help="A stack whose platform serves from a registry of models of its own.")
+@click.option("--stack", required=True, help="A stack whose platform has a registry of models of its own.")
 @click.option("--release", "digest", help="The release  [default: what the stack's file pins]")
 def hand_over(stack: str, digest: str | None) -> None:
-    """Bring a release from the store into the registry that its platform serves from, before `pulumi up`.
+    """Bring a release from the store into its platform's own registry of models, before `pulumi up`.
 
-    Databricks serves models of Unity Catalog; other platforms serve from the store and need none of this. Can be run
-    again at any time. Exit code 3 for a release that is altered, or that nobody known has signed.
+    Databricks serves what is in Unity Catalog. SageMaker serves from the store, and its registry shows the release
+    with its metrics and whether the ledger lets it be deployed. Other platforms need none of this. Can be run again at
+    any time. Exit code 3 for a release that is altered, or that nobody known has signed.
     """
     file = stack_file(stack)
     wanted = digest or pinned(file)
@@ -26,10 +27,10 @@ def hand_over(stack: str, digest: str | None) -> None:
     runtime = Runtime.load(stack)
     if runtime.model_registry is None:
         raise InputRefused(f"{stack} serves releases from its store: there is no registry to bring them into.")
-    _say("loading MLflow")
-    from ml.release.hand_over import hand_over as run
+    _say("Loading the registry's client")
+    from ml.release.registry import hand_over as run
 
-    name = run(Stage.of(runtime, file), runtime.model_registry, wanted, _say)
+    name = run(Stage.of(runtime, file), wanted, _say)
     click.echo(f"Release   {wanted}\nModel     {name}\nNext      pulumi up --stack {stack}")
 
 

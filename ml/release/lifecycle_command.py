@@ -61,12 +61,14 @@ def approve(stack: str, digest: str, expires_in_days: int, name: str | None) -> 
     The approval has to be used before it expires; what was deployed under it may stay.
     """
     from ml.release.approve import approve as run
+    from ml.release.registry import follow_ledger
 
     stage = Stage.load(stack)
     entry = run(stage, digest, expires_in_days, stage.signer(name))
     click.echo(
         f"Approved  {digest}\nFor       {stack}, by {entry.actor}, to be deployed before {entry.details['expires_at']}"
     )
+    follow_ledger(stage, digest)
 
 
 @click.command(epilog="Example: mlops rollback --stack local-prod")
@@ -89,6 +91,7 @@ def rollback(stack: str, digest: str | None, name: str | None) -> None:
 @_sign_as
 def retire(release: str, stack: str, reason: str, name: str | None) -> None:
     """Take RELEASE out of use for good: it can't be promoted, approved or pinned again."""
+    from ml.release.registry import follow_ledger
     from ml.release.retire import retire as run
 
     if len(reason.strip()) < 10:
@@ -96,6 +99,7 @@ def retire(release: str, stack: str, reason: str, name: str | None) -> None:
     stage = Stage.load(stack)
     entry = run(stage, release, reason.strip(), stage.signer(name))
     click.echo(f"Retired   {release}\nOn        {entry.at:%Y-%m-%d} by {entry.actor}: {entry.details['reason']}")
+    follow_ledger(stage, release)
 
 
 @click.command(epilog="Example: mlops releases --stack local-test --stack local-prod")

@@ -24,6 +24,7 @@ from ml.release.keys import TrustedKeys, signer
 from ml.release.latency import served_latency_ms
 from ml.release.ledger import Ledger
 from ml.release.manifest import Gate, Manifest
+from ml.release.model_package import is_group
 from ml.release.register import register, sign_manifest
 from ml.runtime import Runtime
 from ml.serving.model import ServedModel
@@ -89,7 +90,7 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
 
 def _registry(runtime: Runtime, tracking_uri: str, problem: Problem) -> tuple[MlflowClient, str]:
     """MLflow's client and the registered model's name: in Unity Catalog where the platform serves from there."""
-    if runtime.model_registry is None:
+    if runtime.model_registry is None or is_group(runtime.model_registry):
         return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri), problem.name
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=UNITY_CATALOG)
     return client, f"{runtime.model_registry}.{problem.name}"

@@ -1,4 +1,4 @@
-"""The one line of a stack file that `mlops` writes: which release the stack pins."""
+"""The one line of a stack file that `mlops` writes, which release the stack pins, and the image beside it."""
 
 import os
 import re
@@ -16,10 +16,11 @@ from ml.errors import InputRefused
 from ml.release.bundle import key_of
 from ml.release.checkout import PROJECT_FILE, project_root
 
-__all__ = ["RELEASE_KEY", "pin", "pinned", "stack_file", "unpin"]
+__all__ = ["RELEASE_KEY", "pin", "pinned", "pinned_image", "stack_file", "unpin"]
 
 CONFIG_KEY: Final = "config"
 RELEASE_KEY: Final = "mlops:release"
+IMAGE_KEY: Final = "mlops:image"
 
 _Edit = tuple[int, int, str]  # replace the text from one index to another
 
@@ -39,9 +40,13 @@ def stack_file(stack: str, root: Path | None = None) -> Path:
 
 
 def pinned(file: Path) -> str | None:
-    """The digest that a stack file pins, None when it pins none."""
-    value = _entry(_Document(file))
-    return value[1].value if value and isinstance(value[1], ScalarNode) and value[1].value else None
+    """The digest of the release that a stack file pins, None when it pins none."""
+    return _value(file, RELEASE_KEY)
+
+
+def pinned_image(file: Path) -> str | None:
+    """The digest of the image that a stack file pins, None when it pins none."""
+    return _value(file, IMAGE_KEY)
 
 
 def pin(file: Path, digest: str) -> None:
@@ -120,13 +125,18 @@ class _Document:
             _replace(self.file, text.encode())
 
 
-def _entry(document: _Document) -> tuple[ScalarNode, Node] | None:
+def _value(file: Path, key: str) -> str | None:
+    entry = _entry(_Document(file), key)
+    return entry[1].value if entry and isinstance(entry[1], ScalarNode) and entry[1].value else None
+
+
+def _entry(document: _Document, key: str = RELEASE_KEY) -> tuple[ScalarNode, Node] | None:
     config = document.find(document.root, CONFIG_KEY) if document.root else None
     if config is None or not isinstance(config[1], MappingNode):
         return None
-    entry = document.find(config[1], RELEASE_KEY)
+    entry = document.find(config[1], key)
     if entry and entry[1].start_mark.index < entry[0].end_mark.index:
-        raise document.unusual(f"{RELEASE_KEY} repeats another value")  # an alias: editing it would change both
+        raise document.unusual(f"{key} repeats another value")  # an alias: editing it would change both
     return entry
 
 

@@ -15,7 +15,10 @@ __all__ = ["Stage"]
 
 @dataclass(frozen=True)
 class Stage:
-    """`serves` is the release that the stack's endpoint was last seen to serve; `root` is the checkout."""
+    """`serves` is the release that the stack's endpoint was last seen to serve; `root` is the checkout.
+
+    `runtime` is all that the stack's outputs say, None where there are none.
+    """
 
     stack: str
     environment: str
@@ -24,6 +27,7 @@ class Stage:
     ledger: Ledger
     serves: str | None = None
     root: Path | None = None
+    runtime: Runtime | None = None
 
     @classmethod
     def load(cls, stack: str) -> Self:
@@ -36,7 +40,7 @@ class Stage:
         """The stage that a stack's outputs describe."""
         store = Store(runtime.store_uri)
         ledger = Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store, root))
-        return cls(runtime.stack, runtime.environment, store, file, ledger, runtime.release, root)
+        return cls(runtime.stack, runtime.environment, store, file, ledger, runtime.release, root, runtime)
 
     @property
     def trusted(self) -> TrustedKeys:

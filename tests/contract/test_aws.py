@@ -45,6 +45,28 @@ def test_outputs_are_the_runtime(planned: Callable[..., Plan], stack: str) -> No
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_ci_registers_releases_in_the_stack_s_group_and_no_other_workload_does(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    plan, group = planned(stack), f"mlops-{stack}-models"
+    account = json.loads(stated(stack)["mlops:aws"])["account_id"]
+    runtime = Runtime.model_validate(plan.outputs)
+    there = f"arn:aws:sagemaker:eu-west-1:{account}"
+    assert runtime.model_registry == f"{there}:model-package-group/{group}"
+    assert plan.named("platform-models").inputs["modelPackageGroupName"] == group
+    assert runtime.image_repository == "registry.example/image"  # the double's, as the service would say it
+    assert runtime.approvals_required == (1 if stack.endswith("prod") else 0)
+    registers = [
+        (owner, sorted(statement["Resource"]))
+        for owner, statement in documents(plan)
+        if any("ModelPackage" in action for action in statement["Action"])
+    ]
+    assert registers == [
+        ("identity-ci-github-policy", [f"{there}:model-package-group/{group}", f"{there}:model-package/{group}/*"])
+    ]
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_jobs_are_told_what_they_load(planned: Callable[..., Plan], stack: str) -> None:
     """`mlops` in a container reads MLOPS_RUNTIME: where it points there is what `Runtime` accepts."""
     plan = planned(stack)

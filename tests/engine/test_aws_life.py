@@ -25,6 +25,7 @@ from ml.release.approve import approve
 from ml.release.audit import audit
 from ml.release.bundle import key_of
 from ml.release.promote import promote
+from ml.release.registry import hand_over
 from ml.release.rollback import roll_back
 from ml.release.schema import BundleSchema
 from ml.release.stage import Stage
@@ -87,7 +88,15 @@ def test_ci_of_dev_uploads_trains_and_releases(accounts: Accounts, candidate: Pa
     with accounts.role("dev", "ci-github"):
         execution = start(load_problem(), runtime, ROOT, say)
         assert boto3.client("sagemaker").describe_pipeline_execution(PipelineExecutionArn=execution)
-        accounts.releases.append(release_into(accounts.stage("dev"), candidate, small_problem))
+        stage = accounts.stage("dev")
+        digest = release_into(stage, candidate, small_problem)
+        accounts.releases.append(digest)
+        registered = hand_over(stage, digest, say)
+        package = boto3.client("sagemaker").describe_model_package(ModelPackageName=str(registered))
+    assert package["ModelPackageGroupName"] == "mlops-aws-sagemaker-dev-models"
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"]["release"] == digest
+    assert package["InferenceSpecification"]["Containers"][0]["Image"].endswith(f"dev-image@{IMAGE}")
     assert not accounts.guard.refused
     with accounts.role("dev", "training"):  # what SageMaker does with a job's role, before and after it
         Store(runtime.store_uri).write("training/job/output/model.tar.gz", b"model")

@@ -13,6 +13,7 @@ __all__ = [
     "STORE",
     "endpoint_name",
     "job_prefix",
+    "models_name",
     "pipeline_name",
     "tracking_name",
 ]
@@ -50,6 +51,11 @@ def pipeline_name(config: StackConfig) -> str:
 def job_prefix(config: StackConfig) -> str:
     """How the names of training jobs begin that are started without the pipeline."""
     return f"{physical(config.stack, 'train', maximum_length=40)}-"
+
+
+def models_name(config: StackConfig) -> str:
+    """The group that releases are registered in."""
+    return physical(config.stack, "models", maximum_length=LONGEST_NAME)
 
 
 def tracking_name(config: StackConfig) -> str:

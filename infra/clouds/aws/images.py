@@ -28,6 +28,7 @@ class ImageRegistry(pulumi.ComponentResource):
     """
 
     image: pulumi.Output[str] | None
+    repository: pulumi.Output[str] | None
     identifier: pulumi.Output[str]
 
     def __init__(self, name: str, args: ImageRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -44,7 +45,7 @@ class ImageRegistry(pulumi.ComponentResource):
             force_delete=False,
             opts=pulumi.ResourceOptions(parent=self, protect=config.environment.is_protected),
         )
-        self.identifier = repository.arn
+        self.identifier, self.repository = repository.arn, repository.repository_url
         self._forget_untagged(name, repository)
         if readers := self._readers():
             self._share(name, repository, readers)

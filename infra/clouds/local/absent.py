@@ -39,10 +39,11 @@ class ImageRegistry(_Absent):
     """The processes run the checkout."""
 
     image: pulumi.Output[str] | None
+    repository: pulumi.Output[str] | None
 
     def __init__(self, name: str, args: ImageRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self.image, self.identifier = None, self.nothing
+        self.image, self.repository, self.identifier = None, None, self.nothing
 
 
 class Identity(_Absent):

@@ -6,7 +6,7 @@ import pulumi
 
 from infra.clouds.aws import _actions as actions
 from infra.clouds.aws._account import arn
-from infra.clouds.aws._names import endpoint_name, job_prefix, pipeline_name, tracking_name
+from infra.clouds.aws._names import endpoint_name, job_prefix, models_name, pipeline_name, tracking_name
 from infra.clouds.aws._policy import Statement, allow, pass_role
 from infra.config import StackConfig
 from infra.contracts import IdentityArgs
@@ -63,16 +63,22 @@ def schedules(args: IdentityArgs) -> Sequence[Statement]:
 
 
 def trains(config: StackConfig) -> Sequence[Statement]:
-    """Start a training from outside, look at it and stop it."""
+    """Start a training from outside, look at it and stop it; register what is released of it."""
     pipeline = _thing(config, "pipeline", pipeline_name(config))
     looks = ["sagemaker:DescribePipelineExecution", "sagemaker:ListPipelineExecutionSteps"]
     jobs = _thing(config, "training-job", "pipelines-*")
     log = arn(config, "logs", "log-group:/aws/sagemaker/TrainingJobs")
+    releases = [
+        _thing(config, "model-package-group", models_name(config)),
+        _thing(config, "model-package", f"{models_name(config)}/*"),
+    ]
+    registers = ("CreateModelPackage", "ListModelPackages", "DescribeModelPackage", "UpdateModelPackage")
     return [
         allow("Train", ["sagemaker:StartPipelineExecution"], [pipeline]),
         allow("Follow", [*looks, "sagemaker:StopPipelineExecution"], [f"{pipeline}/execution/*"]),
         allow("FollowJob", ["sagemaker:DescribeTrainingJob"], [jobs]),
         allow("FollowLog", ["logs:DescribeLogStreams", "logs:GetLogEvents"], [f"{log}:*"]),
+        allow("Register", [f"sagemaker:{action}" for action in registers], releases),
     ]
 
 

@@ -5,9 +5,9 @@ from pulumi_aws import sagemaker
 
 from infra.clouds.aws._account import settings
 from infra.clouds.aws._logs import log_group
-from infra.clouds.aws._names import LONGEST_NAME
+from infra.clouds.aws._names import models_name
 from infra.contracts import PlatformArgs
-from infra.naming import logical, physical
+from infra.naming import logical
 
 __all__ = ["Platform"]
 
@@ -29,7 +29,7 @@ class Platform(pulumi.ComponentResource):
         config = args.config
         group = sagemaker.ModelPackageGroup(
             logical(name, "models"),
-            model_package_group_name=physical(config.stack, "models", maximum_length=LONGEST_NAME),
+            model_package_group_name=models_name(config),
             model_package_group_description=f"Models of {config.stack}; releases are pinned by digest",
             opts=pulumi.ResourceOptions(parent=self, protect=config.environment.is_protected),
         )
