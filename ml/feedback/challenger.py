@@ -7,10 +7,8 @@ of doubtful cases says little about all others.
 """
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -28,6 +26,7 @@ from ml.release.bundle import fetch
 from ml.release.keys import TrustedKeys
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.release.signing import verify_signature
+from ml.scratch import scratch_folder
 from ml.serving.scorer import load_scorer
 from ml.store import Store
 from ml.training.candidates import Candidate, scores_of
@@ -106,8 +105,8 @@ def _champion_scores(
 ) -> tuple[float, NDArray[np.float64]]:
     """Its threshold and its scores, by the release itself: the log may hold answers of others."""
     verify_signature(store, champion, TrustedKeys.of(store))  # loading a model runs what is in it
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "champion"
+    with scratch_folder() as scratch:
+        folder = scratch / "champion"
         manifest = fetch(store, champion, folder)
         schema = BundleSchema.parse((folder / SCHEMA_FILE).read_bytes())
         columns = [feature.name for feature in schema.features]

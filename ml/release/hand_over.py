@@ -1,8 +1,6 @@
 """Unity Catalog, which Databricks serves from, gets a release: verified first, and once."""
 
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from mlflow import MlflowClient
@@ -14,6 +12,7 @@ from ml.errors import MlopsError
 from ml.release.bundle import fetch
 from ml.release.signing import verify_signature
 from ml.release.stage import Stage
+from ml.scratch import scratch_folder
 from ml.training.evaluation import MODEL_FOLDER
 
 __all__ = ["READY", "UNITY_CATALOG", "hand_over"]
@@ -50,8 +49,8 @@ def hand_over(
         )
     say("Verifying the release")
     verify_signature(stage.store, digest, stage.trusted)
-    with TemporaryDirectory() as temporary:
-        bundle = Path(temporary) / "bundle"
+    with scratch_folder() as scratch:
+        bundle = scratch / "bundle"
         fetch(stage.store, digest, bundle)
         say(f"Registering {name}")
         made = _registered(client, name, (bundle / MODEL_FOLDER).as_uri())

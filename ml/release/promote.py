@@ -7,8 +7,6 @@ the bundle and its signature are whole or not there, an entry of the ledger is t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import JsonValue
 
@@ -24,6 +22,7 @@ from ml.release.reports import bring_reports
 from ml.release.signing import copy_signature, verify_signature
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
+from ml.scratch import scratch_folder
 
 __all__ = ["Promotion", "promote"]
 
@@ -95,9 +94,9 @@ def _arrive(source: Stage, target: Stage, digest: str, say: Callable[[str], None
         verify(target.store, digest)
     except ReleaseRefused:
         say(f"Copying it to {target.stack}")
-        with TemporaryDirectory() as folder:
-            fetch(source.store, digest, Path(folder) / "bundle")
-            publish(target.store, Path(folder) / "bundle")
+        with scratch_folder() as folder:
+            fetch(source.store, digest, folder / "bundle")
+            publish(target.store, folder / "bundle")
     say(f"Verifying it in {target.stack}")
     require_sound(target.store, digest, target.trusted, datetime.now(UTC))
 
@@ -113,10 +112,10 @@ def _record_arrival(target: Stage, digest: str, evidence: Entry, signer: Signer)
 def _check(target: Stage, digest: str, problem: Problem, signer: Signer, say: Callable[[str], None]) -> Entry:
     """Run the receiving environment's own checks and record their result, also when it is bad."""
     replaced = serving(target.ledger.entries())
-    with TemporaryDirectory() as folder:
-        manifest = fetch(target.store, digest, Path(folder) / "bundle")
+    with scratch_folder() as folder:
+        manifest = fetch(target.store, digest, folder / "bundle")
         before = replaced.release if replaced else None
-        checks = run_checks(Path(folder) / "bundle", manifest, problem, target.store, before, say)
+        checks = run_checks(folder / "bundle", manifest, problem, target.store, before, say)
     passed = all(check.result != "failed" for check in checks)
     results: list[JsonValue] = [check.as_json() for check in checks]
     gate = target.ledger.append("gated", signer, digest, {"passed": passed, "checks": results})

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from mlflow import MlflowClient
@@ -27,6 +26,7 @@ from ml.release.manifest import Gate, Manifest
 from ml.release.model_package import is_group
 from ml.release.register import register, sign_manifest
 from ml.runtime import Runtime
+from ml.scratch import scratch_folder
 from ml.serving.model import ServedModel
 from ml.store import Store
 from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, MODEL_FOLDER, REFERENCE_FILE
@@ -68,10 +68,10 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
         register(ledger, released.manifest, me)
         _mark(client, model, released.manifest, released.digest)
         return released
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "bundle"
+    with scratch_folder() as scratch:
+        folder = scratch / "bundle"
         progress(f"Downloading the candidate of run {run_id}")
-        candidate = Path(download_artifacts(run_id=run_id, artifact_path=CANDIDATE_FOLDER, dst_path=temporary,
+        candidate = Path(download_artifacts(run_id=run_id, artifact_path=CANDIDATE_FOLDER, dst_path=str(scratch),
                                             tracking_uri=tracking.uri))  # fmt: skip
         _require_same_problem(problem, read_evaluation(candidate).problem_digest)
         assemble(candidate, folder, problem)

@@ -2,10 +2,8 @@
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +14,7 @@ from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.scoring.model import SCORE_COLUMNS, BulkModel
 from ml.scoring.parts import ASIDE_COLUMNS, NAMED_MISTAKES, with_scores
 from ml.scoring.rows import Checked, RowReader
+from ml.scratch import scratch_folder
 
 __all__ = ["Executor", "said"]
 
@@ -100,12 +99,12 @@ class _Bundle:
 @cache
 def _model(bundle: _Bundle) -> BulkModel:
     """The model, loaded once a worker, after every byte was verified: loading a pickle runs what is in it."""
-    with tempfile.TemporaryDirectory(prefix="mlops-release-") as temporary:
+    with scratch_folder() as folder:
         for name, content in bundle.files.items():
-            file = Path(temporary) / name
+            file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        return BulkModel.load(Path(temporary), verify_folder(Path(temporary), bundle.release))
+        return BulkModel.load(folder, verify_folder(folder, bundle.release))
 
 
 def _rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,5 @@
 """A release, loaded to score many rows: the same scores however its rows are cut into batches."""
 
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from ml.release.keys import TrustedKeys
 from ml.release.manifest import Manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.release.signing import verify_signature
+from ml.scratch import scratch_folder
 from ml.serving.model import ScoringFailed
 from ml.serving.scorer import Scorer, load_scorer
 from ml.store import Store
@@ -30,8 +30,8 @@ SCORE_COLUMNS: Final = pa.schema([("score", pa.float64()), ("decision", pa.int32
 @contextmanager
 def verified_bundle(store: Store, release: str) -> Generator[tuple[Path, Manifest]]:
     """A release's bundle in a folder for the time of the block; every byte and the signature are verified first."""
-    with tempfile.TemporaryDirectory(prefix="mlops-release-") as temporary:
-        folder = Path(temporary) / "bundle"
+    with scratch_folder() as scratch:
+        folder = scratch / "bundle"
         try:
             manifest = fetch(store, release, folder)
             verify_signature(store, release, TrustedKeys.of(store))  # loading a pickle runs what is in it

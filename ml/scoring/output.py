@@ -6,7 +6,6 @@ next process goes on where this one was killed: a part has one name and one cont
 
 import hashlib
 import os
-import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ import msgspec
 
 from ml.errors import InputRefused
 from ml.scoring.source import Part
+from ml.scratch import scratch_folder
 from ml.store import UNFINISHED, Store
 
 __all__ = ["ASIDE", "RESULT_FILE", "Done", "Output", "Plan", "Published"]
@@ -133,9 +133,9 @@ class Output:
     def writing(self, name: str) -> Generator[Path]:
         """A local file to write a part to; it is there as a whole when the block ends without an error."""
         if not self._work.is_folder:
-            with tempfile.TemporaryDirectory(prefix="mlops-part-") as folder:
-                yield Path(folder) / "part"
-                self._work.filesystem.put_file(str(Path(folder) / "part"), self._work.path(name))
+            with scratch_folder() as folder:
+                yield folder / "part"
+                self._work.filesystem.put_file(str(folder / "part"), self._work.path(name))
             return
         target = Path(self._work.path(name))
         temporary = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")

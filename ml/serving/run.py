@@ -12,10 +12,11 @@ import uvicorn
 from prometheus_client import disable_created_metrics
 
 from ml.errors import InputRefused
+from ml.scratch import scratch_folder
 from ml.serving.connection import Connection
 from ml.serving.limits import ConnectionLimits
 from ml.serving.request_log import JsonFormatter
-from ml.serving.workers import end_with_parent, new_folder, supervise
+from ml.serving.workers import end_with_parent, supervise
 
 __all__ = ["configure_logging", "run", "run_workers"]
 
@@ -59,10 +60,10 @@ def run_workers(
     """
     configure_logging(as_json=as_json)
     listener = _listen(host, port)
-    folder = new_folder()
-    config = _config(partial(_worker, make, folder, as_json), limits, drain_s)
-    config.factory, config.workers = True, workers
-    supervise(config, listener, folder)
+    with scratch_folder() as folder:  # with a short path: a socket's may have about 100 characters
+        config = _config(partial(_worker, make, folder, as_json), limits, drain_s)
+        config.factory, config.workers = True, workers
+        supervise(config, listener, folder)
 
 
 def _worker(make: Callable[[Path], Any], folder: Path, as_json: bool) -> Any:

@@ -4,10 +4,8 @@ import logging
 import math
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from ml.errors import InputRefused, MlopsError
 
-__all__ = ["METRICS_VARIABLE", "Supervisor", "end_with_parent", "new_folder", "supervise", "workers_of"]
+__all__ = ["METRICS_VARIABLE", "Supervisor", "end_with_parent", "supervise", "workers_of"]
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 DEATHS: Final = 5  # of each worker, on average
@@ -95,20 +93,12 @@ def supervise(config: uvicorn.Config, listener: socket.socket, folder: Path) -> 
     (folder / "metrics").mkdir()
     os.environ[METRICS_VARIABLE] = str(folder / "metrics")
     supervisor = Supervisor(config, [listener])
-    try:
-        supervisor.run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    supervisor.run()
     if supervisor.has_failed:
         raise MlopsError(
             "The workers can't start, or die again and again. What is above in this log says why; "
             "`--workers 1` shows it alone."
         )
-
-
-def new_folder() -> Path:
-    """A folder that only this user can open, with a short path: a socket's may have about 100 characters."""
-    return Path(tempfile.mkdtemp(prefix="mlops-serve-"))
 
 
 def end_with_parent() -> None:

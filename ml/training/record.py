@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from ml.problem import Problem
+from ml.scratch import scratch_folder
 from ml.training.candidates import Candidate
 from ml.training.curves import fairness_bars, loss_curve, score_curves, search_results
 from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, Evaluation
@@ -37,19 +37,19 @@ def record(problem: Problem, data: Prepared, trained: Trained, tracking: Trackin
     evaluation = trained.evaluation
     tags = run_tags(evaluation.code_commit, evaluation.code_modified, evaluation.problem_digest, evaluation.data)
     tracking.log_datasets(parent, data.files)
-    with TemporaryDirectory() as folder:
-        _write_comparison(problem, data, trained, Path(folder))
-        tracking.upload(parent, Path(folder))
+    with scratch_folder() as folder:
+        _write_comparison(problem, data, trained, folder)
+        tracking.upload(parent, folder)
     chosen_run = ""
     for candidate in trained.candidates:
-        with tracking.run(candidate.name, tags, parent=parent) as run_id, TemporaryDirectory() as folder:
-            _log_candidate(tracking, run_id, candidate, Path(folder))
+        with tracking.run(candidate.name, tags, parent=parent) as run_id, scratch_folder() as folder:
+            _log_candidate(tracking, run_id, candidate, folder)
             if candidate is trained.chosen:
                 chosen_run = run_id
                 tracking.log_datasets(run_id, data.files)
                 tracking.log(run_id, metrics=_test_metrics(evaluation))
-                _write_chosen(problem, data, trained, Path(folder))
-            tracking.upload(run_id, Path(folder))
+                _write_chosen(problem, data, trained, folder)
+            tracking.upload(run_id, folder)
     tracking.log(parent, parameters={"chosen": trained.chosen.name}, metrics=_test_metrics(evaluation))
     tracking.tag(chosen_run, CHOSEN_TAG, "true")
     return chosen_run

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from ml.problem import Problem
 from ml.scoring.job import Job, Share, run
+from ml.scoring.output import Output
 from ml.store import Store
 from tests.conftest import rows_of
 
@@ -133,3 +135,24 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, job: Jo
                 killed += worker.exitcode == -signal.SIGKILL
         assert run(again(job, output)).rows == ROWS
         assert folder_bytes(output) == peace
+
+
+def test_the_copy_of_a_bundle_that_a_killed_run_left_goes_with_the_next(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    killed = start(killed_in, temporary, job)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert len(list(temporary.glob("*/files/bundle/manifest.json"))) == 1
+    assert run(job).rows == ROWS
+    assert list(temporary.iterdir()) == []
+
+
+def killed_in(temporary: Path, job: Job) -> None:
+    """Killed when the parts have been begun: the bundle is there."""
+    tempfile.tempdir = str(temporary)
+    Output.done = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # pyright: ignore[reportAttributeAccessIssue]
+    run(job)

@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ from ml.errors import InputRefused
 from ml.problem import Problem
 from ml.release.bundle import key_of
 from ml.release.schema import BundleSchema
+from ml.scratch import scratch_folder
 from ml.serving import workers
 from ml.serving.workers import workers_of
 from ml.store import Store
@@ -111,8 +113,17 @@ def sum_of(running: Process, start: str) -> float:
     return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(start))
 
 
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """With a short path, for sockets."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
 def test_a_worker_that_is_killed_takes_no_other_with_it_and_comes_back_as_the_others_are(
-    tmp_path: Path, store: Store, published: str, publish_version: Callable[[str], str], body: bytes
+    tmp_path: Path, temporary: Path, store: Store, published: str, publish_version: Callable[[str], str], body: bytes
 ) -> None:
     second = publish_version("2")
     state(tmp_path, published)
@@ -139,6 +150,9 @@ def test_a_worker_that_is_killed_takes_no_other_with_it_and_comes_back_as_the_ot
         running.popen.kill()
         psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
         assert not any(psutil.pid_exists(pid) for pid in pids)  # nobody would end them
+        (left,) = temporary.glob("mlops-*")
+        with scratch_folder():
+            assert not left.exists()
 
 
 DYING = """
