@@ -2,12 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
-from ml.aws.client import aws_errors, client, passes_by_itself, region_of
+from ml.aws.client import aws_errors, client, region_of
 from ml.aws.logs import JobLog
+from ml.aws.patience import Patience
 from ml.errors import InputRefused, MlopsError
+from ml.following import Say, failed, wait_for
 
 __all__ = [
     "ARRAY_INDEX",
@@ -28,8 +31,6 @@ ARRAY_SIZE: Final = "AWS_BATCH_JOB_ARRAY_SIZE"
 LARGEST_ARRAY: Final = 10_000
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
 POLL_S = 5.0
-LONGEST_SILENCE: Final = 60  # how many times in a row AWS may not answer
-Say = Callable[[str], None]
 
 
 def submit(
@@ -104,8 +105,7 @@ def follow(arn: str, progress: Say, show: Say) -> None:
     The job goes on when this ends before it.
     """
     watched = _Watched(_a_job(arn), progress, show)
-    while watched.look() not in ENDED:
-        time.sleep(POLL_S)  # Batch tells nobody; it is asked
+    wait_for(watched.look, ENDED.__contains__, POLL_S)
     time.sleep(POLL_S)  # CloudWatch shows the last lines some seconds late
     watched.end()
 
@@ -114,27 +114,19 @@ class _Watched:
     """A job, and the log of its present attempt where it has one of its own."""
 
     def __init__(self, arn: str, progress: Say, show: Say) -> None:
-        self._id, self._progress, self._show = _id_of(arn), progress, show
+        self._id = _id_of(arn)
         self._batch, self._logs = client("batch", region_of(arn)), client("logs", region_of(arn))
+        self._aws = Patience(progress, show, f"The job {self._id} itself goes on.")
         self._job: dict[str, Any] = {}
         self._log: JobLog | None = None
-        self._stream = self._said = ""
-        self._unanswered = 0
+        self._stream = ""
 
     def look(self) -> str:
         """The job's state, after what is new has been said."""
-        try:
-            found = self._batch.describe_jobs(jobs=[self._id])["jobs"]
-            if not found:
-                raise _forgotten(self._id)
-            self._job = found[0]
-            self._say(_standing(self._job))
+        if found := self._described(self._id):
+            self._job = found
+            self._aws.news.say("job", _standing(self._job))
             self._read()
-            self._unanswered = 0
-        except aws_errors() as error:
-            self._unanswered += 1
-            if not passes_by_itself(error) or self._unanswered > LONGEST_SILENCE:
-                raise MlopsError(f"{error} The job {self._id} itself goes on.") from error
         return self._job.get("status", "SUBMITTED")
 
     def end(self) -> None:
@@ -142,38 +134,41 @@ class _Watched:
         self._read()
         if self._job["status"] == "SUCCEEDED":
             return
-        failed = self._failed_child() if "arrayProperties" in self._job else self._job
-        log = self._log if failed is self._job else self._log_of(failed)
-        if log is not None and failed is not self._job:
-            list(log.new_lines())
-        reason = failed.get("container", {}).get("reason") or failed.get("statusReason") or "its log may say why"
-        code = failed.get("container", {}).get("exitCode")
-        said = f"The job {failed['jobId']} failed{f' with exit code {code}' if code is not None else ''}: {reason}."
-        lines = "".join(f"\n  {line}" for line in log.last) if log else ""
-        raise MlopsError(said + (f" Its last lines:{lines}" if lines else ""))
+        job, log = self._job, self._log
+        if "arrayProperties" in job:
+            job = self._failed_child()
+            log = self._log_of(job)
+            self._aws.read(log, show=lambda _: None)
+        reason = job.get("container", {}).get("reason") or job.get("statusReason") or "its log may say why"
+        code, attempts = job.get("container", {}).get("exitCode"), len(job.get("attempts", ()))
+        how = f"The job {job['jobId']} failed{f' with exit code {code}' if code is not None else ''}"
+        raise failed(f"{how}, at attempt {attempts}" if attempts > 1 else how, reason, log.last if log else ())
+
+    def _described(self, job: str) -> dict[str, Any] | None:
+        """What Batch says of a job, None when it doesn't answer now."""
+        answer = self._aws.ask(self._batch.describe_jobs, jobs=[job])
+        if answer is not None and not answer["jobs"]:
+            raise _forgotten(job)
+        return answer["jobs"][0] if answer else None
 
     def _failed_child(self) -> dict[str, Any]:
-        listed = self._batch.list_jobs(arrayJobId=self._id, jobStatus="FAILED")["jobSummaryList"]
-        failed = [job["jobId"] for job in listed if job["status"] == "FAILED"]
-        return self._batch.describe_jobs(jobs=failed[:1])["jobs"][0] if failed else self._job
+        """One that failed, the array itself where none did."""
+        ask = partial(self._aws.ask, self._batch.list_jobs, arrayJobId=self._id, jobStatus="FAILED")
+        listed = wait_for(ask, bool, POLL_S) or {}
+        child = next((job["jobId"] for job in listed["jobSummaryList"] if job["status"] == "FAILED"), None)
+        return (wait_for(lambda: self._described(child), bool, POLL_S) if child else None) or self._job
 
     def _read(self) -> None:
         stream = self._job.get("container", {}).get("logStreamName")
         if stream and stream != self._stream and "arrayProperties" not in self._job:
             self._stream, self._log = stream, self._log_of(self._job)
-        for line in self._log.new_lines() if self._log else ():
-            self._show(line)
+        self._aws.read(self._log)
 
     def _log_of(self, job: dict[str, Any]) -> JobLog | None:
         container = job.get("container", {})
         group = container.get("logConfiguration", {}).get("options", {}).get("awslogs-group")
         stream = container.get("logStreamName")
         return JobLog(self._logs, group, stream) if group and stream else None
-
-    def _say(self, line: str) -> None:
-        if line != self._said:
-            self._said = line
-            self._progress(line)
 
 
 def _a_job(arn: str) -> str:

@@ -29,7 +29,8 @@ def run_job() -> None:
 
     runtime = Runtime.load()
     progress("Loading the training libraries")
-    from ml.training.batch import Report, report_key
+    from ml.training.batch import report_key
+    from ml.training.candidate import Report
     from ml.training.gates import table
     from ml.training.train import train
 

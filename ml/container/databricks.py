@@ -21,7 +21,8 @@ from ml.problem import Problem, load_problem
 from ml.release.keys import TRUSTED_VARIABLE
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.databricks import RESULT, Result
+from ml.training.candidate import Report
+from ml.training.databricks import RESULT
 from ml.training.datasets import key_of_dataset
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _train(given: Given) -> None:
         live, comparing = _challenge(problem, runtime, store) if given.reason == DRIFT else (None, None)
         trained = train(problem, runtime, Path(root), click.echo, live=live, against_champion=comparing)
     found = trained.trained
-    result = Result(run_id=trained.run_id, evaluation=found.evaluation, gates=found.gates)
+    result = Report(run_id=trained.run_id, evaluation=found.evaluation, gates=found.gates)
     click.echo(f"{RESULT}{result.model_dump_json()}")
 
 

@@ -1,34 +1,23 @@
 """Training as a job of AWS Batch: started on data that are in the store, followed to its end, its candidate read."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ml.aws import batch
 from ml.aws.batch import stop_command
 from ml.data.read import ingest
 from ml.errors import MlopsError
+from ml.following import Say
 from ml.problem import Problem
-from ml.release.manifest import Gate
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.candidate import Candidate
-from ml.training.evaluation import Evaluation
+from ml.training.candidate import ANOTHER_VERSION, Candidate, Report
 
-__all__ = ["REASON", "Report", "follow", "job_name", "report_key", "start", "stop_command"]
+__all__ = ["REASON", "follow", "job_name", "report_key", "start", "stop_command"]
 
 REASON: Final = "MLOPS_TRAINING_REASON"  # why a job was started, in its environment
-Progress = Callable[[str], None]
-
-
-class Report(BaseModel):
-    """What a job leaves in the store of its candidate."""
-
-    run_id: str
-    evaluation: Evaluation
-    gates: tuple[Gate, ...]
 
 
 def report_key(job: str) -> str:
@@ -41,7 +30,7 @@ def job_name(stack: str) -> str:
     return f"{stack}-training"
 
 
-def start(problem: Problem, runtime: Runtime, root: Path, progress: Progress) -> str:
+def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
     """The ARN of the job that was submitted; DataRefused, and nothing is submitted, for other data."""
     for name in (problem.split.train, problem.split.test):
         progress(f"The dataset {name} is {ingest(problem, name, Store(runtime.store_uri), root).uri}")
@@ -56,7 +45,7 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Progress) ->
     return arn
 
 
-def follow(arn: str, progress: Progress, show: Progress, runtime: Runtime) -> Candidate:
+def follow(arn: str, progress: Say, show: Say, runtime: Runtime) -> Candidate:
     """Say what happens until the job has ended: its candidate; MlopsError when it failed, or left none."""
     batch.follow(arn, progress, show)
     store, job = Store(runtime.store_uri), arn.rpartition("/")[2]
@@ -65,6 +54,6 @@ def follow(arn: str, progress: Progress, show: Progress, runtime: Runtime) -> Ca
     except (OSError, ValidationError) as error:
         raise MlopsError(
             f"The job {job} has ended well, but {store.url(report_key(job))} holds no report of its candidate: {error} "
-            "Was the image built from another version of this project?"
+            f"{ANOTHER_VERSION}"
         ) from error
-    return Candidate(job, f"runs:/{report.run_id}", report.run_id, report.evaluation, report.gates)
+    return report.candidate(job, f"runs:/{report.run_id}")

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from ml.release.manifest import Gate
 from ml.training.evaluation import Evaluation
 
-__all__ = ["Candidate"]
+__all__ = ["ANOTHER_VERSION", "Candidate", "Report"]
+
+ANOTHER_VERSION = "Was what it runs built from another version of this project?"
 
 
 @dataclass(frozen=True)
@@ -17,3 +21,15 @@ class Candidate:
     run_id: str | None
     evaluation: Evaluation
     gates: tuple[Gate, ...]
+
+
+class Report(BaseModel):
+    """What a job leaves of its training, each platform's in a place of its own."""
+
+    run_id: str | None
+    evaluation: Evaluation
+    gates: tuple[Gate, ...]
+
+    def candidate(self, job: str, model_uri: str) -> Candidate:
+        """The candidate of this job."""
+        return Candidate(job, model_uri, self.run_id, self.evaluation, self.gates)

@@ -4,43 +4,34 @@ Who asks is said by the environment, as every client of Databricks is told it (D
 """
 
 import re
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel
+from pydantic import ValidationError
 
 from ml.errors import InputRefused, MlopsError
+from ml.following import News, Say, failed, wait_for
 from ml.problem import Problem
-from ml.release.manifest import Gate
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.candidate import Candidate
+from ml.training.candidate import ANOTHER_VERSION, Candidate, Report
 from ml.training.datasets import upload
-from ml.training.evaluation import CANDIDATE_FOLDER, Evaluation
+from ml.training.evaluation import CANDIDATE_FOLDER
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.jobs import Run
 
-__all__ = ["RESULT", "RUN", "Result", "follow", "start", "stop_command"]
+__all__ = ["RESULT", "RUN", "follow", "start", "stop_command"]
 
 JOB: Final = re.compile(r"(?P<host>https?://[^/]+)/jobs/(?P<job>\d+)")
 RUN: Final = re.compile(rf"{JOB.pattern}/runs/(?P<run>\d+)")
 POLL_S: Final = 5.0
+ENDED: Final = "TERMINATED"
 LAST_LINES: Final = 20
 RESULT: Final = "mlops-result: "  # how the line of a task's log begins that holds its result
-Say = Callable[[str], None]
-
-
-class Result(BaseModel):
-    """What the task prints of its training."""
-
-    run_id: str
-    evaluation: Evaluation
-    gates: tuple[Gate, ...]
 
 
 def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
@@ -70,22 +61,24 @@ def follow(
     named = RUN.fullmatch(execution)
     if named is None:
         raise InputRefused(f"{execution!r} is not the page of a run of Databricks, as `mlops train` prints it.")
-    client, said = _client(named["host"]), ""
-    while True:
+    client, news = _client(named["host"]), News(progress)
+
+    def look() -> "Run":
         run = _asked(lambda: client.jobs.get_run(int(named["run"])), execution)
-        state = run.status.state.value if run.status and run.status.state else "PENDING"
-        if state != said:
-            progress(f"The run is {state}")
-        if state == "TERMINATED":
-            break
-        said = state
-        time.sleep(poll_s)  # Databricks tells nobody; it is asked
+        news.say("run", f"The run is {_state(run)}")
+        return run
+
+    run = wait_for(look, lambda run: _state(run) == ENDED, poll_s)
     return _ended(client, execution, run, show)
 
 
 def stop_command(execution: str) -> str:
     """What a person types to end it."""
     return f"databricks jobs cancel-run {execution.rpartition('/')[2]}"
+
+
+def _state(run: "Run") -> str:
+    return run.status.state.value if run.status and run.status.state else "PENDING"
 
 
 def _ended(client: "WorkspaceClient", execution: str, run: "Run", show: Say) -> Candidate:
@@ -100,16 +93,15 @@ def _ended(client: "WorkspaceClient", execution: str, run: "Run", show: Say) -> 
     code = details.code.value if details and details.code else "unknown"
     if code != "SUCCESS":
         why = (output.error if output else None) or (details.message if details else None) or "its page says why"
-        last = "".join(f"\n  {line}" for line in printed[-LAST_LINES:])
-        raise MlopsError(f"The training {execution} ended as {code}: {why.rstrip('.')}.{last}")
+        raise failed(f"The training {execution} ended as {code}", why, printed[-LAST_LINES:])
     results = [line.removeprefix(RESULT) for line in lines if line.startswith(RESULT)]
-    if not results:
+    try:
+        report = Report.model_validate_json(results[-1] if results else "")
+    except ValidationError as error:
         raise MlopsError(
-            f"The training {execution} has ended well and printed no result. Was the wheel built from another version?"
-        )
-    result = Result.model_validate_json(results[-1])
-    model = f"runs:/{result.run_id}/{CANDIDATE_FOLDER}"
-    return Candidate(execution, model, result.run_id, result.evaluation, result.gates)
+            f"The training {execution} has ended well and printed no result that can be read. {ANOTHER_VERSION}"
+        ) from error
+    return report.candidate(execution, f"runs:/{report.run_id}/{CANDIDATE_FOLDER}")
 
 
 def _client(host: str) -> "WorkspaceClient":

@@ -6,13 +6,11 @@ import tarfile
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ml.errors import MlopsError
-from ml.release.manifest import Gate
 from ml.store import Store
-from ml.training.candidate import Candidate
-from ml.training.evaluation import Evaluation
+from ml.training.candidate import ANOTHER_VERSION, Candidate, Report
 
 __all__ = ["candidate_of"]
 
@@ -22,26 +20,20 @@ MODEL: Final = "model.tar.gz"
 LARGEST_REPORT_BYTES: Final = 16 * 1024 * 1024
 
 
-class _Report(BaseModel):
-    run_id: str | None
-    evaluation: Evaluation
-    gates: tuple[Gate, ...]
-
-
 def candidate_of(job: dict[str, Any]) -> Candidate:
     """The candidate of a finished job, as DescribeTrainingJob describes it; MlopsError when it left none."""
     name = job["TrainingJobName"]
     store = Store(f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output")
     try:
-        report = _Report.model_validate(json.loads(_report_in(store.read(OUTPUT))))
+        report = Report.model_validate(json.loads(_report_in(store.read(OUTPUT))))
     except (OSError, tarfile.TarError, ValueError, ValidationError) as error:
         raise MlopsError(
             f"The job {name} has ended well, but {store.url(OUTPUT)} holds no report of its candidate: {error} "
-            "Was the image built from another version of this project?"
+            f"{ANOTHER_VERSION}"
         ) from error
     if not store.exists(MODEL):
         raise MlopsError(f"The job {name} has ended well, but left no model: {store.url(MODEL)} isn't there.")
-    return Candidate(name, store.url(MODEL), report.run_id, report.evaluation, report.gates)
+    return report.candidate(name, store.url(MODEL))
 
 
 def _report_in(archive: bytes) -> bytes:
