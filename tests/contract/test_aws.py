@@ -4,9 +4,12 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pulumi
 import pytest
 import yaml
+from pulumi.runtime import mocks
 
 from infra.config import ENVIRONMENTS
 from ml.runtime import Runtime
@@ -400,6 +403,23 @@ def test_a_bad_release_is_taken_back_by_alarms_that_exist(planned: Callable[...,
     assert all(alarms[name]["alarmActions"] for name in named)
     canary = rollout["blueGreenUpdatePolicy"]["trafficRoutingConfiguration"]["type"] == "CANARY"
     assert canary is not stack.endswith("dev")
+
+
+def test_a_release_that_was_taken_back_fails_the_update_and_is_not_said_to_serve(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulumi's provider waits until the endpoint is in service, and says nothing when that is with what it had."""
+
+    def taken_back(_: object, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        answers: dict[str, Any] = {"arn": f"arn:aws:mock:::{args.name}", "repositoryUrl": "registry.example/image"}
+        before = {"endpointConfigName": "the-one-before"} if args.typ == "aws:sagemaker/endpoint:Endpoint" else {}
+        return f"{args.name}-id", answers | args.inputs | before
+
+    monkeypatch.setattr("tests.contract.conftest._Mocks.new_resource", taken_back)
+    values = stated("aws-sagemaker-prod") | {"mlops:release": DIGEST, "mlops:image": DIGEST}
+    with pytest.raises(pulumi.RunError, match=rf"has taken the release {DIGEST} back: .*serves the-one-before") as said:
+        plan("aws-sagemaker-prod", released=True, **values)
+    assert "mlops rollback --stack aws-sagemaker-prod" in str(said.value)
 
 
 @pytest.mark.parametrize(("mode", "shadows", "weights"), [("shadow", 1, [1]), ("canary", 0, [0.8, 0.2])])

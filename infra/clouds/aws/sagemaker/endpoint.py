@@ -46,15 +46,34 @@ class Endpoint(pulumi.ComponentResource):
         )
         scale(self, name, config, endpoint.name)
         monitor(self, name, args, endpoint.name)
+        serves = pulumi.Output.all(endpoint.endpoint_config_name, stated.name, endpoint.name).apply(
+            self._not_taken_back
+        )
         if config.environment.stops_off_hours:
-            self._stop_off_hours(endpoint, stated)
+            self._stop_off_hours(endpoint, serves)
         host = f"https://runtime.sagemaker.{settings(config).region}.amazonaws.com/endpoints/"
         self.url = pulumi.Output.concat(host, endpoint.name, "/invocations")
-        # What the endpoint itself says when its servers are in service, not what it was asked for.
-        self.release = pulumi.Output.all(endpoint.tags, endpoint.arn).apply(lambda seen: (seen[0] or {})["release"])
+        self.release = serves.apply(lambda _: args.release)
         self.register_outputs({"url": self.url, "release": self.release})
 
-    def _stop_off_hours(self, endpoint: sagemaker.Endpoint, stated: sagemaker.EndpointConfiguration) -> None:
+    def _not_taken_back(self, names: Sequence[str]) -> str:
+        """The configuration that serves, as SageMaker says; RunError where that is not the one of the release.
+
+        The provider takes an update that was rolled back for a good one (hashicorp/terraform-provider-aws#46663). A
+        program that fails keeps the configuration that serves: only a whole update deletes what it has replaced.
+        """
+        serves, asked, endpoint = names
+        if serves == asked:
+            return serves
+        config = self._args.config
+        raise pulumi.RunError(
+            f"SageMaker has taken the release {self._args.release} back: the endpoint {endpoint} serves {serves} and "
+            f"not {asked}. Its alarms and its log, /aws/sagemaker/Endpoints/{endpoint}, say why. Go back with "
+            f"`mlops rollback --stack {config.stack}`, or pin another release, and run `pulumi up`, which otherwise "
+            "tries it again."
+        )
+
+    def _stop_off_hours(self, endpoint: sagemaker.Endpoint, configuration: pulumi.Output[str]) -> None:
         """An endpoint has no stop: it is deleted, and made again from its configuration. At night `up` does so too."""
         carried = tags(self._args.config) | {"release": self._args.release}
         OfficeHours(
@@ -65,7 +84,7 @@ class Endpoint(pulumi.ComponentResource):
                 "createEndpoint",
                 {
                     "EndpointName": endpoint.name,
-                    "EndpointConfigName": stated.name,
+                    "EndpointConfigName": configuration,
                     "Tags": [{"Key": key, "Value": value} for key, value in carried.items()],
                 },
             ),
