@@ -52,7 +52,7 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
 
 
 def follow(
-    execution: str, progress: Say, show: Say, _runtime: Runtime | None = None, *, poll_s: float = POLL_S
+    execution: str, progress: Say, show: Say, runtime: Runtime | None = None, *, poll_s: float = POLL_S
 ) -> Candidate:
     """Say what happens (`progress`) until the run has ended, then what it printed (`show`).
 
@@ -61,10 +61,12 @@ def follow(
     named = RUN.fullmatch(execution)
     if named is None:
         raise InputRefused(f"{execution!r} is not the page of a run of Databricks, as `mlops train` prints it.")
+    stack = f" --stack {runtime.stack}" if runtime else ""
+    goes_on = f" The training itself goes on: `mlops train{stack} --follow {execution}`."
     client, news = _client(named["host"]), News(progress)
 
     def look() -> "Run":
-        run = _asked(lambda: client.jobs.get_run(int(named["run"])), execution)
+        run = _asked(lambda: client.jobs.get_run(int(named["run"])), goes_on)
         news.say("run", f"The run is {_state(run)}")
         return run
 
@@ -84,7 +86,7 @@ def _state(run: "Run") -> str:
 def _ended(client: "WorkspaceClient", execution: str, run: "Run", show: Say) -> Candidate:
     task = max(run.tasks or [], key=lambda each: each.attempt_number or 0, default=None)
     number = task.run_id if task else None
-    output = _asked(lambda: client.jobs.get_run_output(number), execution) if number is not None else None
+    output = _asked(lambda: client.jobs.get_run_output(number)) if number is not None else None
     lines = (output.logs or "").splitlines() if output else []
     printed = [line for line in lines if not line.startswith(RESULT)]
     for line in printed:
@@ -117,12 +119,11 @@ def _client(host: str) -> "WorkspaceClient":
         raise MlopsError(f"{host} can't be asked, for nothing here says who asks: {error}") from error
 
 
-def _asked(operation: Callable[[], Any], execution: str = "") -> Any:
+def _asked(operation: Callable[[], Any], goes_on: str = "") -> Any:
     """The answer; the client itself asks again where Databricks is busy."""
     from databricks.sdk.errors.base import DatabricksError
 
     try:
         return operation()
     except (DatabricksError, TimeoutError) as error:
-        more = f" The training itself goes on: `mlops train --follow {execution}`." if execution else ""
-        raise MlopsError(f"Databricks refuses: {error}{more}") from error
+        raise MlopsError(f"Databricks refuses: {error}{goes_on}") from error

@@ -216,6 +216,18 @@ def test_other_data_than_the_problems_start_nothing(runtime: Runtime, tmp_path: 
     assert executions() == []
 
 
+def test_a_pipeline_that_can_not_be_started_is_said_in_a_sentence(runtime: Runtime) -> None:
+    boto3.client("sagemaker").delete_pipeline(PipelineName=PIPELINE, ClientRequestToken="1" * 32)
+    with pytest.raises(MlopsError, match=rf"SageMaker starts no run of {PIPELINE}: .*`pulumi up` of aws-sagemaker-dev"):
+        start(load_problem(), runtime, ROOT, lambda _: None)
+
+
+def test_what_is_said_when_aws_refuses_names_the_stack(runtime: Runtime) -> None:
+    pipeline = str(runtime.training_job)
+    with pytest.raises(MlopsError, match=r"`mlops train --stack aws-sagemaker-dev --follow arn:.*/execution/gone`"):
+        follow(f"{pipeline}/execution/gone", lambda _: None, lambda _: None, runtime, poll_s=FEW_MS)
+
+
 class Log:
     """A job's streams in CloudWatch, written by hand."""
 

@@ -21,7 +21,7 @@ QUIET_READS: Final = 3  # after the end; CloudWatch shows the last lines some se
 
 
 def follow(
-    execution: str, progress: Say, show: Say, _runtime: Runtime | None = None, *, poll_s: float = POLL_S
+    execution: str, progress: Say, show: Say, runtime: Runtime | None = None, *, poll_s: float = POLL_S
 ) -> Candidate:
     """Say what happens (`progress`) and what the job prints (`show`) until the execution, an ARN, has ended.
 
@@ -30,7 +30,9 @@ def follow(
     parts = execution.split(":")
     if len(parts) != 6 or parts[2] != "sagemaker" or "/execution/" not in parts[5]:
         raise InputRefused(f"{execution!r} is not the ARN of a pipeline's execution, as `mlops train` prints it.")
-    watched = _Watched(execution, progress, show)
+    stack = f" --stack {runtime.stack}" if runtime else ""
+    goes_on = f"The training itself goes on: follow it with `mlops train{stack} --follow {execution}`."
+    watched = _Watched(execution, Patience(progress, show, goes_on))
     wait_for(watched.look, lambda state: state not in UNDER_WAY, poll_s)
     wait_for(watched.look_again, lambda quiet: quiet > QUIET_READS, poll_s)
     return watched.result()
@@ -44,13 +46,10 @@ def stop_command(execution: str) -> str:
 class _Watched:
     """An execution, and the training job of its step: a step that is tried again has a new job."""
 
-    def __init__(self, execution: str, progress: Say, show: Say) -> None:
+    def __init__(self, execution: str, aws: Patience) -> None:
         region = region_of(execution)
-        self._execution = execution
+        self._execution, self._aws = execution, aws
         self._sagemaker, self._logs = client("sagemaker", region), client("logs", region)
-        self._aws = Patience(
-            progress, show, f"The training itself goes on: follow it with `mlops train --follow {execution}`."
-        )
         self._state: dict[str, Any] = {}
         self._job: dict[str, Any] = {}
         self._log: JobLog | None = None

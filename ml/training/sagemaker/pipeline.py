@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from ml.aws.client import client, region_of
+from ml.aws.client import aws_errors, client, region_of
+from ml.errors import MlopsError
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
@@ -20,10 +21,17 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Progress) ->
     pipeline = runtime.training_job or ""
     sagemaker = client("sagemaker", region_of(pipeline))
     _upload(problem, Store(runtime.store_uri), root, progress)
-    execution: str = sagemaker.start_pipeline_execution(
-        PipelineName=pipeline.rpartition("/")[2],
-        PipelineParameters=[{"Name": "Reason", "Value": "person"}],
-        ClientRequestToken=uuid.uuid4().hex,
-    )["PipelineExecutionArn"]
+    name = pipeline.rpartition("/")[2]
+    try:
+        execution: str = sagemaker.start_pipeline_execution(
+            PipelineName=name,
+            PipelineParameters=[{"Name": "Reason", "Value": "person"}],
+            ClientRequestToken=uuid.uuid4().hex,
+        )["PipelineExecutionArn"]
+    except aws_errors() as error:
+        raise MlopsError(
+            f"SageMaker starts no run of {name}: {error} `pulumi up` of {runtime.stack} makes the pipeline, and its CI "
+            "role may start it."
+        ) from error
     progress(f"Started {execution}")
     return execution
