@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zlib
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ def candidate_of(job: dict[str, Any]) -> Candidate:
     store = Store(f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output")
     try:
         report = Report.model_validate(json.loads(_report_in(store.read(OUTPUT))))
-    except (OSError, tarfile.TarError, ValueError, ValidationError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, ValidationError) as error:
         raise MlopsError(
             f"The job {name} has ended well, but {store.url(OUTPUT)} holds no report of its candidate: {error} "
             f"{ANOTHER_VERSION}"
