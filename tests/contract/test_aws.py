@@ -432,6 +432,22 @@ def test_a_stated_challenger_gets_its_share(
     assert len(served.get("shadowProductionVariants") or []) == shadows
 
 
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("mode", ["shadow", "canary"])
+def test_half_of_each_variant_is_enough_to_try_a_rollout_on(
+    planned: Callable[..., Plan], stack: str, mode: str
+) -> None:
+    """SageMaker refuses an update whose canary is more than half of a variant's instances."""
+    challenger = json.dumps({"release": CHALLENGER, "mode": mode, "weight": 0.2})
+    plan = planned(stack, **{"mlops:challenger": challenger})
+    served = plan.named("endpoint-configuration").inputs
+    rollout = plan.named("endpoint-endpoint").inputs["deploymentConfig"]["blueGreenUpdatePolicy"]
+    tried = rollout["trafficRoutingConfiguration"].get("canarySize", {"value": 0})["value"]
+    variants = [*served["productionVariants"], *(served.get("shadowProductionVariants") or [])]
+    assert len(variants) == 2
+    assert all(2 * tried <= variant["initialInstanceCount"] for variant in variants)
+
+
 def test_another_release_has_other_models_and_another_configuration(planned: Callable[..., Plan]) -> None:
     """SageMaker changes neither: with the same name the new one could not be made before the old one is gone."""
     names = []

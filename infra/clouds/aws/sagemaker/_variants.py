@@ -75,7 +75,7 @@ def _variant(role: str, args: EndpointArgs, model: sagemaker.Model, weight: floa
         "variant_name": role,
         "model_name": model.name,
         "instance_type": INSTANCE_TYPES[environment.serving_size],
-        "initial_instance_count": environment.servers_minimum if role == CHAMPION else 1,
+        "initial_instance_count": environment.servers_minimum,  # a rollout's canary may be half of a variant at most
         "initial_variant_weight": round(weight, 6),
         "container_startup_health_check_timeout_in_seconds": START_TIMEOUT_S,
     }
