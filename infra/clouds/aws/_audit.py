@@ -115,7 +115,7 @@ def _log_role(parent: pulumi.Resource, name: str, config: StackConfig) -> tuple[
     role = iam.Role(
         logical(name, "audit-log-role"),
         name=physical(config.stack, "audit-log", maximum_length=64),
-        assume_role_policy=trust("cloudtrail", account.account_id),
+        assume_role_policy=trust("cloudtrail", None),
         opts=pulumi.ResourceOptions(parent=parent),
     )
     stream = f"log-stream:{account.account_id}_CloudTrail_{account.region}*"

@@ -40,15 +40,19 @@ def pass_role(role: pulumi.Input[str], service: str) -> Statement:
     return allow("Pass", ["iam:PassRole"], [role], when={"StringEquals": {"iam:PassedToService": service}})
 
 
-def trust(service: str | Sequence[str], account_id: str) -> pulumi.Output[str]:
-    """Let a service take a role, for resources of this account alone (no confused deputy)."""
+def trust(service: str | Sequence[str], account_id: str | None) -> pulumi.Output[str]:
+    """Let a service take a role, for resources of this account alone (no confused deputy).
+
+    None for a service that doesn't say for which account it takes a role: the condition would shut it out.
+    """
     services = [service] if isinstance(service, str) else list(service)
+    ours = {"Condition": {"StringEquals": {"aws:SourceAccount": account_id}}} if account_id else {}
     statement = {
         "Sid": "Trust",
         "Effect": "Allow",
         "Action": "sts:AssumeRole",
         "Principal": {"Service": [f"{name}.amazonaws.com" for name in services]},
-        "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
+        **ours,
     }
     return document(statement)
 

@@ -91,7 +91,7 @@ class ImageRegistry(pulumi.ComponentResource):
         role = iam.Role(
             logical(name, "copies-role"),
             name=physical(config.stack, "image-copies", maximum_length=64),
-            assume_role_policy=trust("ecr", settings(config).account_id),
+            assume_role_policy=trust("ecr", None),
             opts=self._child,
         )
         repositories = arn(config, "ecr", f"repository/{repository_name}*", region=region)

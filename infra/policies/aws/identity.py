@@ -32,6 +32,9 @@ ESCALATING = re.compile(
 )
 EVERYTHING = re.compile(r"\*|arn:[^:]*:s3:::\*(/\*)?|arn:[^:]*:(?!s3:)[^:]*:[^:]*:[^:]*:(\*|[\w-]+[:/]\*)")
 CONFUSED_DEPUTY = ("aws:SourceAccount", "aws:SourceArn", "aws:SourceOrgID")
+# They don't say for whom they take a role. Of CloudTrail AWS writes so ("Role policy document for CloudTrail to use
+# CloudWatch Logs"); of what ECR takes for a repository creation template it names no such key.
+SILENT = {"cloudtrail.amazonaws.com", "ecr.amazonaws.com"}
 
 
 def _allowed(resource: Resource) -> Iterator[Statement]:
@@ -89,7 +92,7 @@ def _known_trust(role: Resource) -> Iterator[str]:
             continue
         if ("AWS", "*") in statement.principals:
             yield "everybody may take the role"
-        by_service = any(kind == "Service" for kind, _ in statement.principals)
+        by_service = any(kind == "Service" and who not in SILENT for kind, who in statement.principals)
         if by_service and not statement.conditions_on(*CONFUSED_DEPUTY):
             yield "a service may take the role on behalf of any account"
 
