@@ -61,7 +61,8 @@ def plan(stack: str, folder: Path, *, preview: bool = False, released: bool = Tr
     config = StackConfig.parse(stack, stated(stack, **pins, **values))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "check", lambda *_: DIGEST if released else None)
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        runner = asyncio.Runner()
+        asyncio.set_event_loop(runner.get_loop())
         settings.set_root_resource(None)  # another plan's has that plan's transformations
         mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor, preview=preview)
         settings.SETTINGS.root_directory = str(folder)
@@ -69,7 +70,11 @@ def plan(stack: str, folder: Path, *, preview: bool = False, released: bool = Tr
         async def program() -> None:
             blueprint.compose(config)
 
-        sync_await._sync_await(run_pulumi_func(program))
+        try:
+            sync_await._sync_await(run_pulumi_func(program))
+        finally:
+            settings.SETTINGS.outputs.clear()  # what a plan that failed leaves, the next one would wait for
+            runner.close()  # and with it the threads that it started
     return Planned(stack, monitor.seen, folder, monitor.providers, monitor.users())
 
 

@@ -112,7 +112,8 @@ def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Plan]:
     def run(stack: str, *, released: bool = False, **values: str) -> Plan:
         monitor = _Monitor()
         monkeypatch.setattr(release, "check", lambda *_: DIGEST if released else None)
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        runner = asyncio.Runner()
+        asyncio.set_event_loop(runner.get_loop())
         settings.set_root_resource(None)  # another plan's has that plan's transformations
         mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor)
         settings.SETTINGS.root_directory = str(tmp_path)
@@ -122,7 +123,11 @@ def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Plan]:
             for name, value in blueprint.compose(StackConfig.parse(stack, values)).items():
                 outputs[name] = await pulumi.Output.from_input(value).future()
 
-        sync_await._sync_await(run_pulumi_func(program))
+        try:
+            sync_await._sync_await(run_pulumi_func(program))
+        finally:
+            settings.SETTINGS.outputs.clear()  # what a plan that failed leaves, the next one would wait for
+            runner.close()  # and with it the threads that it started
         return Plan(monitor.registered, outputs)
 
     return run
