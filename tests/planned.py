@@ -3,7 +3,6 @@
 Neither an engine nor a provider's process: a stack takes a second, and the same one answers many questions.
 """
 
-import asyncio
 import copy
 import json
 import shutil
@@ -14,9 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from pulumi.runtime import mocks, settings, sync_await
+from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.stack import run_pulumi_func
 
 from infra import blueprint, release
 from infra.config import StackConfig
@@ -29,6 +27,7 @@ from infra.simulation.lifecycle import Operation, Refused
 from infra.simulation.schema import installed_packages
 from infra.simulation.settings import Settings
 from infra.simulation.world import World
+from tests.mocked_engine import run_program
 
 __all__ = ["DIGEST", "Planned", "plan", "refusals", "stated"]
 
@@ -61,20 +60,11 @@ def plan(stack: str, folder: Path, *, preview: bool = False, released: bool = Tr
     config = StackConfig.parse(stack, stated(stack, **pins, **values))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "check", lambda *_: DIGEST if released else None)
-        runner = asyncio.Runner()
-        asyncio.set_event_loop(runner.get_loop())
-        settings.set_root_resource(None)  # another plan's has that plan's transformations
-        mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor, preview=preview)
-        settings.SETTINGS.root_directory = str(folder)
 
         async def program() -> None:
             blueprint.compose(config)
 
-        try:
-            sync_await._sync_await(run_pulumi_func(program))
-        finally:
-            settings.SETTINGS.outputs.clear()  # what a plan that failed leaves, the next one would wait for
-            runner.close()  # and with it the threads that it started
+        run_program(program, monitor, stack, folder, preview=preview)
     return Planned(stack, monitor.seen, folder, monitor.providers, monitor.users())
 
 

@@ -38,9 +38,8 @@ OPERATORS = {
     *(f"Arn{kind}" for kind in ("Equals", "NotEquals", "Like", "NotLike")),
     *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "Null"),
 }
-# The longest document of each kind, without white space (IAM and STS quotas; S3's for a bucket's policy;
-# KMS's for a key's). A role's
-# inline policies have their 10,240 together: `together` in rules/aws/iam.yaml.
+# The longest document of each kind, without white space (IAM and STS quotas; S3's for a bucket's policy; KMS's for a
+# key's). A role's inline policies have their 10,240 together: `together` in rules/aws/iam.yaml.
 OF_IDENTITIES = ("identity", "inline")  # a managed policy, and one that is part of a role
 LONGEST = {"identity": 6144, "inline": 10240, "trust": 2048, "resource": 20480, "repository": 10240, "key": 32768}
 

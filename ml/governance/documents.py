@@ -7,12 +7,10 @@ from xml.etree import ElementTree
 
 from markdown_it import MarkdownIt
 
-from ml.errors import ReleaseRefused
 from ml.governance.data_sheet import data_sheet, quality_reports
 from ml.governance.release_section import release_section
 from ml.problem import Problem
-from ml.release._canonical import sha256
-from ml.release.bundle import key_of, read_manifest
+from ml.release.bundle import read_file, read_manifest
 from ml.store import Store
 
 __all__ = ["Document", "documents"]
@@ -50,10 +48,7 @@ def documents(store: Store, problem: Problem, digest: str) -> tuple[Document, ..
     The model card is the bundle's own, word for word, with what only the manifest knows behind it.
     """
     manifest = read_manifest(store, digest)
-    data = store.read(f"{key_of(digest)}/{MODEL_CARD}")
-    if sha256(data) != manifest.files.get(MODEL_CARD):
-        raise ReleaseRefused(f"The {MODEL_CARD} of the release {digest} in {store.uri} was altered. Restore it.")
-    card = f"{data.decode()}\n{release_section(manifest)}"
+    card = f"{read_file(store, digest, manifest, MODEL_CARD).decode()}\n{release_section(manifest)}"
     sheet = data_sheet(problem, manifest, quality_reports(store, problem, manifest))
     name = f"{manifest.name} version {manifest.version}"
     return (

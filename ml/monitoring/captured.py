@@ -7,9 +7,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from ml.errors import ReleaseRefused
-from ml.release._canonical import sha256
-from ml.release.bundle import key_of, read_manifest
+from ml.release.bundle import read_file, read_manifest
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.serving.frames import Logged, Role, prediction_ids
 from ml.serving.protocols.body import envelope
@@ -51,11 +49,9 @@ class CaptureReader:
 
     def __init__(self, store: Store, release: str) -> None:
         self._release = release
-        self._threshold = (manifest := read_manifest(store, release)).decision_threshold
-        data = store.read(f"{key_of(release)}/{SCHEMA_FILE}")
-        if sha256(data) != manifest.files.get(SCHEMA_FILE):
-            raise ReleaseRefused(f"The {SCHEMA_FILE} of the release {release} in {store.uri} was altered. Restore it.")
-        schema = BundleSchema.parse(data)
+        manifest = read_manifest(store, release)
+        self._threshold = manifest.decision_threshold
+        schema = BundleSchema.parse(read_file(store, release, manifest, SCHEMA_FILE))
         self._tables = TableReader(schema.features, np.float64, maximum_rows=sys.maxsize)
         self._codes = np.array([schema.negative, schema.positive])
 

@@ -9,13 +9,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ml.arrow import in_memory
-from ml.errors import InputRefused, ReleaseRefused
+from ml.errors import InputRefused
 from ml.feedback.labels import joined
 from ml.monitoring.report import Window
 from ml.predictions import read_log
 from ml.problem import Problem
-from ml.release._canonical import sha256
-from ml.release.bundle import key_of, read_manifest
+from ml.release.bundle import read_file, read_manifest
 from ml.release.manifest import Manifest
 from ml.serving.minimise import Minimiser
 from ml.serving.spool import MISSING
@@ -87,10 +86,7 @@ def read_live(store: Store, problem: Problem, window: Window) -> Live:
 def read_reference(store: Store, problem: Problem, release: str) -> Reference:
     """The reference data of a release's bundle, minimised as the log is; ReleaseRefused when it was altered."""
     manifest = read_manifest(store, release)
-    data = store.read(f"{key_of(release)}/{REFERENCE_FILE}")
-    if sha256(data) != manifest.files.get(REFERENCE_FILE):
-        raise ReleaseRefused(f"The {REFERENCE_FILE} of the release {release} in {store.uri} was altered. Restore it.")
-    rows = pl.DataFrame(pq.read_table(in_memory(data)))
+    rows = pl.DataFrame(pq.read_table(in_memory(read_file(store, release, manifest, REFERENCE_FILE))))
     known = [name for name in problem.feature_names if name in rows.columns]
     matrix = rows.select(known).to_numpy().astype(np.float64)
     kept = pl.DataFrame(Minimiser(problem).kept(known, matrix), schema=problem.feature_names, orient="row")

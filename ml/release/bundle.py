@@ -25,6 +25,7 @@ __all__ = [
     "file_digests",
     "key_of",
     "publish",
+    "read_file",
     "read_manifest",
     "verify",
     "verify_folder",
@@ -135,6 +136,14 @@ def fetch(store: Store, digest: str, folder: Path) -> Manifest:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
+
+
+def read_file(store: Store, digest: str, manifest: Manifest, name: str) -> bytes:
+    """One file of a release; ReleaseRefused when it was altered, FileNotFoundError when it isn't there."""
+    data = store.read(f"{key_of(digest)}/{name}")
+    if sha256(data) != manifest.files.get(name):
+        raise ReleaseRefused(f"The {name} of the release {digest} in {store.uri} was altered. Restore it.")
+    return data
 
 
 def verify_folder(folder: Path, digest: str) -> Manifest:

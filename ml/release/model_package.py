@@ -49,14 +49,15 @@ class ModelPackages:
         for arn, package in self._of(digest):
             if package["InferenceSpecification"]["Containers"][0]["Image"] == image:
                 say(f"It is there already: {arn}")
-                self._say_standing(arn, package, digest)
+                self._say_standing(arn, package, self._standing(digest))
                 return arn
         say("Verifying the release")
         stage = self.stage
         manifest = require_sound(stage.store, digest, stage.trusted, datetime.now(UTC)).manifest
         say(f"Registering it in {self._name}")
+        standing = self._standing(digest)
         package = {
-            "ModelApprovalStatus": self._standing(digest)[0],
+            "ModelApprovalStatus": standing[0],
             "CustomerMetadataProperties": _properties(manifest, digest),
         }
         made: str = _asked(
@@ -68,13 +69,13 @@ class ModelPackages:
             ClientToken=_token(digest, image),
             **package,
         )["ModelPackageArn"]
-        self._say_standing(made, package, digest)
+        self._say_standing(made, package, standing)
         return made
 
     def follow(self, digest: str) -> None:
         """Have the versions of a release, where there are any, say what the ledger says of it now."""
         for arn, package in self._of(digest):
-            self._say_standing(arn, package, digest)
+            self._say_standing(arn, package, self._standing(digest))
 
     def _standing(self, digest: str) -> tuple[str, str]:
         """The status, and why: Approved is what `pulumi up` would take."""
@@ -89,8 +90,8 @@ class ModelPackages:
             return PENDING, str(refused)
         return APPROVED, f"May be deployed to {stage.stack}, as its ledger says"
 
-    def _say_standing(self, arn: str, package: dict[str, Any], digest: str) -> None:
-        status, why = self._standing(digest)
+    def _say_standing(self, arn: str, package: dict[str, Any], standing: tuple[str, str]) -> None:
+        status, why = standing
         if (package.get("ModelApprovalStatus"), package.get("ApprovalDescription")) != (status, _text(why)):
             _asked(
                 self._client.update_model_package,

@@ -1,6 +1,5 @@
 """Runs the blueprint against Pulumi's mock monitor: what is registered, under which parent, with which inputs."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
-from pulumi.runtime import mocks, settings, sync_await
-from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime import mocks
 
 from infra import blueprint, release
 from infra.config import StackConfig
+from tests.mocked_engine import run_program
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "sha256:" + "a" * 64
@@ -112,22 +111,13 @@ def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Plan]:
     def run(stack: str, *, released: bool = False, **values: str) -> Plan:
         monitor = _Monitor()
         monkeypatch.setattr(release, "check", lambda *_: DIGEST if released else None)
-        runner = asyncio.Runner()
-        asyncio.set_event_loop(runner.get_loop())
-        settings.set_root_resource(None)  # another plan's has that plan's transformations
-        mocks.set_mocks(monitor.mocks, project="mlops", stack=stack, monitor=monitor)
-        settings.SETTINGS.root_directory = str(tmp_path)
         outputs: dict[str, Any] = {}
 
         async def program() -> None:
             for name, value in blueprint.compose(StackConfig.parse(stack, values)).items():
                 outputs[name] = await pulumi.Output.from_input(value).future()
 
-        try:
-            sync_await._sync_await(run_pulumi_func(program))
-        finally:
-            settings.SETTINGS.outputs.clear()  # what a plan that failed leaves, the next one would wait for
-            runner.close()  # and with it the threads that it started
+        run_program(program, monitor, stack, tmp_path)
         return Plan(monitor.registered, outputs)
 
     return run

@@ -1,7 +1,5 @@
 """The audit trail: every call of the account and every access to its data, kept unaltered, and read by alarms."""
 
-import importlib
-
 import pulumi
 from pulumi_aws import cloudtrail, cloudwatch, iam
 
@@ -9,6 +7,7 @@ from infra.clouds.aws._account import arn, bucket_arn, bucket_name, settings
 from infra.clouds.aws._audited import AUDITED, Audited
 from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
 from infra.clouds.aws._logs import log_group
+from infra.clouds.aws._observed import observed
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.clouds.aws.storage import copied_to
 from infra.config import StackConfig
@@ -60,9 +59,8 @@ def audit_trail(parent: pulumi.Resource, name: str, args: ObservabilityArgs) -> 
 
 def _selectors(config: StackConfig, store: pulumi.Output[str]) -> list[cloudtrail.TrailAdvancedEventSelectorArgsDict]:
     """Of its own bucket the trail doesn't record what it writes itself, for each record would make another one."""
-    observed = importlib.import_module(f"infra.clouds.aws.{config.platform}.observed")
     # Of the other buckets only the names are known here.
-    others = [bucket_arn(config, bucket_name(config, role)) for role in (*copied_to(config), *observed.BUCKETS)]
+    others = [bucket_arn(config, bucket_name(config, role)) for role in (*copied_to(config), *observed(config).BUCKETS)]
     objects: list[cloudtrail.TrailAdvancedEventSelectorFieldSelectorArgsDict] = [
         {"field": "eventCategory", "equals": ["Data"]},
         {"field": "resources.type", "equals": ["AWS::S3::Object"]},

@@ -1,6 +1,5 @@
 """Where alarms go, who touched the data, and the page to look at."""
 
-import importlib
 import json
 
 import pulumi
@@ -10,6 +9,7 @@ from infra.clouds.aws import _dashboard
 from infra.clouds.aws._account import arn, settings
 from infra.clouds.aws._audit import audit_trail
 from infra.clouds.aws._names import dashboard_name, dashboard_url
+from infra.clouds.aws._observed import observed
 from infra.clouds.aws._policy import allow, document
 from infra.contracts import AlertsArgs, ObservabilityArgs
 from infra.naming import logical, physical
@@ -87,12 +87,11 @@ class Observability(pulumi.ComponentResource):
 
     def _failures(self, name: str) -> None:
         """Tell people of jobs that failed, and of deployments that were rolled back."""
-        observed = importlib.import_module(f"infra.clouds.aws.{self._args.config.platform}.observed")
         rule = cloudwatch.EventRule(
             logical(name, "failures"),
             name=physical(self._args.config.stack, "failures", maximum_length=64),
             description="Jobs and deployments of this stack that failed",
-            event_pattern=json.dumps(observed.failures(self._args.config)),
+            event_pattern=json.dumps(observed(self._args.config).failures(self._args.config)),
             opts=self._child,
         )
         cloudwatch.EventTarget(
