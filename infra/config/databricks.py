@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["DatabricksSettings", "PrivateLink"]
 
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-NodeType = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{1,59}$")]
+NodeType = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{1,59}$")]
 Service = Annotated[str, Field(pattern=r"^vpce-svc-[0-9a-f]{17}$")]
 
 
@@ -38,9 +38,11 @@ class DatabricksSettings(_Frozen):
     # https://docs.databricks.com/aws/en/release-notes/runtime/ and .../release-notes/serverless/environment-version/
     spark_version: str = Field(
         default="17.3.x-scala2.13",
-        pattern=r"^\d+\.\d+\.x-[\w.-]+$",
+        pattern=r"^[0-9]+\.[0-9]+\.x-[a-z0-9_.-]+$",
         description="The runtime of people's clusters, with long-term support",
     )
     environment_version: str = Field(
-        default="4", pattern=r"^[1-9]\d?$", description="The serverless environment of jobs: 4 and 5 have Python 3.12"
+        default="4",
+        pattern=r"^[1-9][0-9]?$",
+        description="The serverless environment of jobs: 4 and 5 have Python 3.12",
     )

@@ -57,6 +57,12 @@ def test_everything_answers_and_nothing_is_left_to_do(running: Sandbox) -> None:
     assert "to update" not in preview
 
 
+def test_the_sdks_debug_messages_come_when_they_are_asked_for(running: Sandbox) -> None:
+    assert "resource registration prepared" not in running.pulumi("preview", "--debug", "--stack", STACK)
+    asked = running.run("env", "MLOPS_SDK_DEBUG=1", "pulumi", "preview", "--debug", "--stack", STACK)
+    assert "resource registration prepared" in asked.stdout
+
+
 def test_a_killed_process_is_back_within_seconds(running: Sandbox) -> None:
     outputs = running.outputs(STACK)
     for name, url in (
