@@ -9,10 +9,11 @@ from typing import Any, Final
 from ml.errors import InputRefused, MlopsError
 from ml.scoring.files import Format
 from ml.scoring.model import BulkModel, verified_bundle
+from ml.scoring.open import open_source
 from ml.scoring.output import ASIDE, Output, Plan, Published
 from ml.scoring.parts import BadRows, PartScorer
 from ml.scoring.rows import RowReader
-from ml.scoring.source import Part, Source, open_source
+from ml.scoring.source import Part, Source
 from ml.store import Store
 
 __all__ = ["Job", "Outcome", "Share", "run"]

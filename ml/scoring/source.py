@@ -7,10 +7,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ml.scoring.files import Format, find_files
-from ml.scoring.rows import RowReader
+from ml.scoring.files import Format
 
-__all__ = ["Batch", "Part", "Source", "open_source"]
+__all__ = ["Batch", "Part", "Source"]
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,24 +56,3 @@ class Source(Protocol):
     def first_row(self, part: Part) -> int:
         """The number of the part's first row in its file; rows count from 0."""
         ...
-
-
-def open_source(
-    uri: str, reader: RowReader, rows_per_part: int, format_: Format | None = None, version: int | None = None
-) -> Source:
-    """Look through an input; InputRefused where its files can't be read or lack a column, before a row is read.
-
-    `version` is that of a Delta table, by default its newest.
-    """
-    from ml.scoring.parquet import ParquetSource
-    from ml.scoring.text import CsvSource
-
-    found = find_files(uri, format_)
-    if found.format == "csv":
-        return CsvSource(found, reader, rows_per_part)
-    if found.format == "delta":
-        from ml.scoring.delta import delta_files
-
-        found, version = delta_files(found, version)
-        return ParquetSource(found, reader, rows_per_part, version)
-    return ParquetSource(found, reader, rows_per_part, None)
