@@ -14,7 +14,6 @@ import click
 import psutil
 
 from infra.config import ConfigInvalid, StackConfig
-from ml.release.stackfile import stack_file
 
 __all__ = ["PROJECT", "StepFailed", "call", "environment_exists", "local_stack", "run", "say", "unlock"]
 
@@ -64,6 +63,8 @@ def environment_exists(stack: str, environment: Mapping[str, str]) -> bool:
 
 def local_stack(stack: str) -> StackConfig:
     """The configuration of a stack of the local cloud; ConfigInvalid or InputRefused for any other, at once."""
+    from ml.release.stackfile import stack_file
+
     config = StackConfig.read(stack, stack_file(stack, PROJECT))
     if config.cloud != "local":
         raise ConfigInvalid(

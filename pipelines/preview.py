@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,15 +17,10 @@ from infra.config.stack import parse_stack_name
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from infra.simulation.command import FOLDER, simulated_environment
-from infra.simulation.faults import Faults
-from infra.simulation.picture import draw
-from infra.simulation.plan import components_of
-from infra.simulation.project import prepare
-from infra.simulation.server import simulated_clouds
 from pipelines._sandbox import PORTS, free_ports
 from pipelines._steps import PROJECT, say
 
-__all__ = ["preview"]
+__all__ = ["preview", "program_of"]
 
 ABOUT_THE_PLAN = ("Update plan written", "Run `pulumi up --plan")  # of no use to a reader: it is deleted
 
@@ -38,31 +35,64 @@ def preview(stack: str, picture: Path | None, folder: Path) -> None:
     Example: python -m pipelines.preview --stack aws-sagemaker-prod
     """
     try:
-        cloud, _, _ = parse_stack_name(stack)
+        cloud, platform, _ = parse_stack_name(stack)
         environment = os.environ | engine_environment(install(say))
     except (EngineMissing, ConfigInvalid) as error:
         raise click.ClickException(str(error)) from error
     say(f"{stack} on simulated clouds: nothing of this exists in an account, and nothing is created")
-    inside = prepare(PROJECT, folder)
-    if cloud == "local":
-        _choose_free_ports(inside / "stacks" / f"Pulumi.{stack}.yaml")
     started = time.monotonic()
+    environment |= simulated_environment(folder) | {"PULUMI_EXPERIMENTAL": "true"}
     with (
         tempfile.TemporaryDirectory() as temporary,
-        simulated_clouds(folder / "accounts", Faults.read()) as attached,
+        program_of(cloud, platform, environment) as program,
     ):
         plan = Path(temporary) / "plan.json"
-        environment |= attached | simulated_environment(folder) | {"PULUMI_EXPERIMENTAL": "true"}
-        if not (folder / "state" / ".pulumi" / "stacks" / "mlops" / f"{stack}.json").exists():
-            _run(["pulumi", "stack", "init", stack], inside, environment, quiet=True)
-        ended = _run(["pulumi", "preview", "--stack", stack, "--save-plan", str(plan)], inside, environment)
-        taken_s = time.monotonic() - started
+        ended = _plan(stack, plan, folder, environment, program)
         if ended == 0:
             target = picture or folder / "pictures" / f"{stack}.svg"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(draw(stack, components_of(plan)), encoding="utf-8")
-            say(f"planned in {taken_s:.1f} s; the picture: {target}")
+            _draw(stack, plan, target)
+            say(f"planned in {time.monotonic() - started:.1f} s; the picture: {target}")
     sys.exit(ended)
+
+
+def _plan(stack: str, plan: Path, folder: Path, environment: dict[str, str], program: Callable[[], str]) -> int:
+    """Have the engine plan the stack on simulated clouds, into the file `plan`; its exit code."""
+    from infra.simulation.faults import Faults
+    from infra.simulation.project import prepare
+    from infra.simulation.server import simulated_clouds
+
+    inside = prepare(PROJECT, folder)
+    if stack.startswith("local-"):
+        _choose_free_ports(inside / "stacks" / f"Pulumi.{stack}.yaml")
+    with simulated_clouds(folder / "accounts", Faults.read()) as attached:
+        environment = environment | attached
+        if not (folder / "state" / ".pulumi" / "stacks" / "mlops" / f"{stack}.json").exists():
+            _run(["pulumi", "stack", "init", stack], inside, environment, quiet=True)
+        command = ["pulumi", "preview", "--stack", stack, "--save-plan", str(plan), "--client", program()]
+        return _run(command, inside, environment)
+
+
+def _draw(stack: str, plan: Path, target: Path) -> None:
+    from infra.simulation.picture import draw
+    from infra.simulation.plan import components_of
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(draw(stack, components_of(plan)), encoding="utf-8")
+
+
+@contextmanager
+def program_of(cloud: str, platform: str, environment: Mapping[str, str]) -> Generator[Callable[[], str]]:
+    """Begin to load a stack's program; yields what waits for the address at which an engine can have it run."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.engine.warm_host", cloud, platform],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,  # Ctrl-C is for the engine, which cancels the run
+    ) as host:
+        yield lambda: f"127.0.0.1:{host.stdout.readline().strip() if host.stdout else ''}"
 
 
 def _choose_free_ports(file: Path) -> None:

@@ -23,7 +23,7 @@ from google.protobuf.empty_pb2 import Empty
 
 # The protocol's modules alone: importing the SDK around them takes longer than all else at a start, and an engine
 # starts two hosts for every command.
-for name in ("pulumi", "pulumi.runtime"):
+for name in () if "pulumi" in sys.modules else ("pulumi", "pulumi.runtime"):
     spec = find_spec(name)
     package = sys.modules[name] = ModuleType(name)
     package.__path__ = list((spec and spec.submodule_search_locations) or ())
@@ -83,13 +83,16 @@ class LanguageHost(service.LanguageRuntimeServicer):
             "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
         }
         try:
-            command = [sys.executable, "-u", str(EXECUTOR), *flags, request.info.entry_point, *request.args]
-            code = self._wait(subprocess.Popen(command, env=os.environ | config))
+            code = self.execute([*flags, request.info.entry_point, *request.args], config)
         except OSError as error:
             return messages.RunResponse(error=str(error))
         if code == ALREADY_EXPLAINED:
             return messages.RunResponse(bail=True)
         return messages.RunResponse(error=f"program exited with non-zero exit code: {code}" if code else "")
+
+    def execute(self, words: list[str], config: dict[str, str]) -> int:
+        """Run the program by the SDK's executor, in a process of its own; its exit code."""
+        return self._wait(subprocess.Popen([sys.executable, "-u", str(EXECUTOR), *words], env=os.environ | config))
 
     def RunPlugin(self, request: messages.RunPluginRequest, context: Any) -> Iterator[messages.RunPluginResponse]:
         folder = request.info.program_directory

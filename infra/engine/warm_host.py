@@ -1,0 +1,95 @@
+"""A language host with the program's modules loaded, for one run: they load while the engine starts.
+
+A cloud's SDK takes longer to import than all else of a preview. `pulumi preview --client` connects to a host like this.
+"""
+
+import gc
+import importlib
+import inspect
+import os
+import re
+import runpy
+import shutil
+import sys
+from concurrent import futures
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from types import ModuleType
+from typing import Any
+
+import grpc
+from pulumi.runtime.proto import language_pb2_grpc as service  # before the language host, for which it is all there is
+
+from infra.engine.language_host import LanguageHost
+
+EXECUTOR = "pulumi-language-python-exec"  # comes with every engine, beside it on PATH
+
+
+class WarmHost(LanguageHost):
+    """Has the program run in this process's main thread."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self._asked: SimpleQueue[tuple[list[str], dict[str, str]]] = SimpleQueue()
+        self._ended: SimpleQueue[int] = SimpleQueue()
+
+    def Run(self, request: Any, context: Any) -> Any:
+        self._engine_address = request.args[0]  # so a client is told, who gets no handshake
+        return super().Run(request, context)
+
+    def execute(self, words: list[str], config: dict[str, str]) -> int:
+        self._asked.put((words, config))
+        return self._ended.get()
+
+    def end(self) -> None:
+        self._ended.put(1)
+
+    def run_when_asked(self) -> None:
+        """Wait for the engine and run the program, once."""
+        words, config = self._asked.get()
+        os.environ.update(config)
+        sys.argv = [EXECUTOR, *words]
+        code = 1
+        try:
+            runpy.run_path(shutil.which(EXECUTOR) or EXECUTOR, run_name="__main__")
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+        finally:
+            self._ended.put(code)
+
+
+def main(cloud: str, platform: str) -> None:
+    """Serve on a free port, say which on standard output, and end when standard input does."""
+    Thread(target=_end_with_input, daemon=True).start()
+    gc.disable()  # as the program does
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    service.add_LanguageRuntimeServicer_to_server(host := WarmHost(), server)
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    server.start()
+    with suppress(Exception):  # the run meets it again, and explains it
+        load(cloud, platform)
+    host.run_when_asked()
+    server.wait_for_termination()
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def load(cloud: str, platform: str) -> None:
+    """Import the cloud's modules, and of its SDK the services that they name: each is imported at its first use."""
+    importlib.import_module("infra.blueprint")
+    importlib.import_module(f"infra.clouds.{cloud}").cloud(platform)
+    ours = [module for name, module in list(sys.modules.items()) if name.startswith("infra.clouds.")]
+    for module in ours:
+        source = inspect.getsource(module)
+        for alias, sdk in vars(module).items():
+            if isinstance(sdk, ModuleType) and sdk.__name__.startswith("pulumi_"):
+                for service_ in set(re.findall(rf"\b{alias}\.([a-z]\w*)\.", source)):
+                    hasattr(getattr(sdk, service_), "__all__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
