@@ -17,7 +17,6 @@ from infra.config.stack import parse_stack_name
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from infra.simulation.command import FOLDER, simulated_environment
-from pipelines._sandbox import PORTS, free_ports
 from pipelines._steps import PROJECT, say
 
 __all__ = ["preview", "program_of"]
@@ -97,6 +96,8 @@ def program_of(cloud: str, platform: str, environment: Mapping[str, str]) -> Gen
 
 def _choose_free_ports(file: Path) -> None:
     """For a plan of another environment than the one that may be up."""
+    from pipelines._sandbox import PORTS, free_ports
+
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     local = content["config"].get("mlops:local") or {}
     content["config"]["mlops:local"] = local | {"ports": dict(zip(PORTS, free_ports(len(PORTS)), strict=True))}
