@@ -179,6 +179,41 @@ def test_an_auditor_sees_flow_logs_the_trail_s_selectors_and_the_registry_s_copi
     assert ecr.describe_registry()["replicationConfiguration"] == copies
 
 
+def test_an_auditor_sees_doors_that_are_open_no_wider_than_the_rules(aws: Cloud, moto: Moto) -> None:
+    vpc = aws.create("ec2/vpc:Vpc", "v", cidrBlock="10.0.0.0/16")
+    usual = aws.create("ec2/defaultSecurityGroup:DefaultSecurityGroup", "d", vpcId=vpc["id"])
+    group = aws.create("ec2/securityGroup:SecurityGroup", "g", name="jobs", description="jobs", vpcId=vpc["id"])
+    other = aws.create("ec2/securityGroup:SecurityGroup", "o", name="doors", description="doors", vpcId=vpc["id"])
+    https = {"ipProtocol": "tcp", "fromPort": 443, "toPort": 443}
+    out = {"securityGroupId": group["id"], "cidrIpv4": "10.0.0.0/16", "description": "services"} | https
+    made = aws.create("vpc/securityGroupEgressRule:SecurityGroupEgressRule", "e", **out)
+    into = {"securityGroupId": other["id"], "referencedSecurityGroupId": group["id"]} | https
+    aws.create("vpc/securityGroupIngressRule:SecurityGroupIngressRule", "i", **into)
+
+    def seen(which: str) -> tuple[list[Any], list[Any]]:
+        (found,) = client(moto, "ec2").describe_security_groups(GroupIds=[which])["SecurityGroups"]
+        return found["IpPermissions"], found["IpPermissionsEgress"]
+
+    assert seen(usual["id"]) == ([], [])
+    assert seen(group["id"])[0] == []
+    (allowed,) = seen(group["id"])[1]
+    assert (allowed["FromPort"], allowed["IpRanges"]) == (443, [{"CidrIp": "10.0.0.0/16", "Description": "services"}])
+    (entry,) = seen(other["id"])[0]
+    assert [pair["GroupId"] for pair in entry["UserIdGroupPairs"]] == [group["id"]]
+    aws.delete("vpc/securityGroupEgressRule:SecurityGroupEgressRule", "e", made["id"])
+    assert seen(group["id"]) == ([], [])
+
+
+def test_an_auditor_sees_that_lists_of_rights_are_off_and_images_are_scanned(aws: Cloud, moto: Moto) -> None:
+    aws.create("s3/bucket:Bucket", "b", bucket="store-of-one")
+    owned = client(moto, "s3").get_bucket_ownership_controls(Bucket="store-of-one")["OwnershipControls"]
+    assert owned["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    rule = {"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": [{"filter": "*", "filterType": "WILDCARD"}]}
+    scanning = {"scanType": "BASIC", "rules": [rule]}
+    aws.create("ecr/registryScanningConfiguration:RegistryScanningConfiguration", "s", **scanning)
+    assert client(moto, "ecr").get_registry_scanning_configuration()["scanningConfiguration"] == scanning
+
+
 def test_a_stack_of_another_account_is_made_in_that_account(aws: Cloud, moto: Moto) -> None:
     aws.configure({"region": "eu-central-1", "allowedAccountIds": json.dumps(["210987654321"])})
     assert "210987654321" in aws.create("sns/topic:Topic", "t", name="elsewhere")["arn"]

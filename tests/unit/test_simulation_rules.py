@@ -1,10 +1,12 @@
 """The rules are data: every path in them must exist in the installed SDK, and every output be accounted for."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from infra.simulation import rules
 from infra.simulation.made import makers
 from infra.simulation.references import parts_of
 from infra.simulation.rules import Rule, all_rules, package_rules, rule_for
@@ -45,6 +47,12 @@ def test_what_is_referred_to_and_needed_has_a_rule(token: str) -> None:
     targets |= {parts_of(each)[0] for each in rule.below.values()}
     for type_ in targets | {need.type for need in RULES[token].needs}:
         assert (type_ if type_.count(":") == 2 else f"{package}:{type_}") in RULES
+
+
+def test_no_type_is_written_twice_in_a_file_which_yaml_would_not_say() -> None:
+    for file in Path(rules.__file__).parent.rglob("*.yaml"):
+        written = re.findall(r"^  ([\w./-]+:\w+):", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(written) == len(set(written)), file
 
 
 def _paths(rule: Rule) -> Iterator[str]:

@@ -78,7 +78,7 @@ def _selectors(config: StackConfig, store: pulumi.Output[str]) -> list[cloudtrai
             ],
         },
         {
-            "name": "What was asked of the account, and changed in it",
+            "name": "Management events selector",  # as the console names it, and audits look for it
             "field_selectors": [{"field": "eventCategory", "equals": ["Management"]}],
         },
         {

@@ -23,6 +23,20 @@ def _events(*names: str) -> list[str]:
     return [f"($.eventName = {name})" for name in names]
 
 
+def _calls(service: str, *names: str) -> str:
+    return f"(($.eventSource = {service}.amazonaws.com) && ({' || '.join(_events(*names))}))"
+
+
+BUCKETS = (
+    *("PutBucketAcl", "PutBucketPolicy", "PutBucketCors", "PutBucketLifecycle", "PutBucketReplication"),
+    *("DeleteBucketPolicy", "DeleteBucketCors", "DeleteBucketLifecycle", "DeleteBucketReplication"),
+)
+RECORDERS = ("StopConfigurationRecorder", "DeleteDeliveryChannel", "PutDeliveryChannel", "PutConfigurationRecorder")
+ROUTES = (
+    *("CreateRoute", "CreateRouteTable", "ReplaceRoute", "ReplaceRouteTableAssociation"),
+    *("DeleteRouteTable", "DeleteRoute", "DisassociateRouteTable"),
+)
+
 AUDITED = (
     Audited(
         "refused-calls",
@@ -56,13 +70,9 @@ AUDITED = (
         "a trail, a recorder, a key or a bucket's policy was changed or taken away",  # CIS 4.5, 4.7, 4.8, 4.9
         _any(
             *_events("CreateTrail", "UpdateTrail", "DeleteTrail", "StartLogging", "StopLogging"),
-            "(($.eventSource = kms.amazonaws.com) && (($.eventName = DisableKey) || "
-            "($.eventName = ScheduleKeyDeletion)))",
-            *_events("PutBucketAcl", "PutBucketPolicy", "PutBucketCors", "PutBucketLifecycle"),
-            *_events("PutBucketReplication", "DeleteBucketPolicy", "DeleteBucketCors", "DeleteBucketLifecycle"),
-            *_events("DeleteBucketReplication"),
-            *_events("StopConfigurationRecorder", "DeleteDeliveryChannel"),
-            *_events("PutDeliveryChannel", "PutConfigurationRecorder"),
+            _calls("kms", "DisableKey", "ScheduleKeyDeletion"),
+            _calls("s3", *BUCKETS),
+            _calls("config", *RECORDERS),
         ),
     ),
     Audited(
@@ -82,8 +92,7 @@ AUDITED = (
         "changed-routes",
         "a route or a network was changed",  # CIS 4.13, 4.14
         _any(
-            *_events("CreateRoute", "CreateRouteTable", "ReplaceRoute", "ReplaceRouteTableAssociation"),
-            *_events("DeleteRouteTable", "DeleteRoute", "DisassociateRouteTable"),
+            _calls("ec2", *ROUTES),
             *_events("CreateVpc", "DeleteVpc", "ModifyVpcAttribute"),
             *_events("AcceptVpcPeeringConnection", "CreateVpcPeeringConnection", "DeleteVpcPeeringConnection"),
             *_events("RejectVpcPeeringConnection", "AttachClassicLinkVpc", "DetachClassicLinkVpc"),

@@ -49,9 +49,11 @@ class ImageRegistry(pulumi.ComponentResource):
         self._forget_untagged(name, repository)
         if readers := self._readers():
             self._share(name, repository, readers)
-        if account.replica_region and not account.account_is_shared:
-            template = self._template(name, repository_name, account.replica_region)
-            self._replicate(name, repository_name, account.replica_region, template)
+        if not account.account_is_shared:
+            self._scan(name)
+            if account.replica_region:
+                template = self._template(name, repository_name, account.replica_region)
+                self._replicate(name, repository_name, account.replica_region, template)
         self.image = pulumi.Output.concat(repository.repository_url, "@", config.image) if config.image else None
         self.register_outputs({"image": self.image})
 
@@ -60,6 +62,21 @@ class ImageRegistry(pulumi.ComponentResource):
         ecr.LifecyclePolicy(
             logical(name, "lifecycle"), repository=repository.name, policy=_untagged_expire(), opts=self._child
         )
+
+    def _scan(self, name: str) -> None:
+        """An account has this once a region; copies in the second one are scanned when they arrive, too."""
+        account = settings(self._args.config)
+        every = ecr.RegistryScanningConfigurationRuleRepositoryFilterArgs(filter="*", filter_type="WILDCARD")
+        rule = ecr.RegistryScanningConfigurationRuleArgs(scan_frequency="SCAN_ON_PUSH", repository_filters=[every])
+        for what, region in (("scanning", account.region), ("scanning-of-copies", account.replica_region)):
+            if region:
+                ecr.RegistryScanningConfiguration(
+                    logical(name, what),
+                    region=region,
+                    scan_type="BASIC",
+                    rules=[rule],
+                    opts=self._child,
+                )
 
     def _readers(self) -> list[Statement]:
         """The next environment copies the image by its digest; Lambda fetches it as itself, not as the function."""
