@@ -44,6 +44,8 @@ def _found(rule: Rule, facts: Iterable[str], resource: Resource | None) -> Itera
             yield Violation(rule, fact, resource)
     except NotKnownYet:
         return
+    except (TypeError, ValueError, AttributeError, LookupError) as error:  # what can't be read isn't let through
+        yield Violation(rule, f"the rule can't read a value of it ({error})", resource)
 
 
 def environment_of(stack: str) -> str:

@@ -23,6 +23,28 @@ from tests.policy_cases.programs import (
 __all__ = ["CASES"]
 
 CASES: Cases = {
+    "tokens-are-for-an-audience": (
+        [it(aws.OIDC_PROVIDER, clientIdLists=["sts.amazonaws.com"])],
+        [[it(aws.OIDC_PROVIDER, clientIdLists=["*"])]],
+    ),
+    "door-names-its-port": (
+        [it(aws.INGRESS, cidrIpv4="10.0.0.0/16", ipProtocol="tcp", fromPort=443, toPort=443)],
+        [
+            [it(aws.INGRESS, cidrIpv4="10.0.0.0/16", ipProtocol="-1")],
+            [it(aws.GROUP, ingress=[{"cidrBlocks": ["10.0.0.0/16"], "protocol": "-1"}])],
+        ],
+    ),
+    "network-leads-to-its-services": (
+        [it(aws.VPC), it(aws.KEY), it(aws.ENTRY, serviceName="com.amazonaws.eu-west-1.kms")],
+        [
+            [it(aws.VPC), it(aws.KEY)],
+            [it(aws.VPC), it(aws.LOG_GROUP), it(aws.ENTRY, serviceName="com.amazonaws.eu-west-1.kms")],
+        ],
+    ),
+    "gateway-stands-in-routes": (
+        [it(aws.ENTRY, vpcEndpointType="Gateway", routeTableIds=["rtb-1"])],
+        [[it(aws.ENTRY, vpcEndpointType="Gateway", routeTableIds=[])], [it(aws.ENTRY)]],
+    ),
     # network
     "group-has-no-way-in": (
         ingress(cidrIpv4="10.0.0.0/8"),

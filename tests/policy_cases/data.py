@@ -33,6 +33,11 @@ from tests.policy_cases.programs import (
 __all__ = ["CASES"]
 
 CASES: Cases = {
+    "access-point-is-private": (
+        [it(aws.ACCESS_POINT, publicAccessBlockConfiguration=OPEN_BLOCK)],
+        [[it(aws.ACCESS_POINT, publicAccessBlockConfiguration=OPEN_BLOCK | {"blockPublicPolicy": False})]],
+    ),
+    "object-has-no-rights-of-its-own": ([it(aws.OBJECT, acl="private")], [[it(aws.OBJECT, acl="public-read")]]),
     # storage
     "bucket-blocks-public-access": (with_bucket(aws.BUCKET_ACCESS_BLOCK), [[bucket()]]),
     "bucket-blocks-all-public-access": (

@@ -72,6 +72,12 @@ def failures(**properties: object) -> Resource:
     return it(aws.FUNCTION_FAILURES, "failures", functionName=("it", "f"), **properties)
 
 
+def waits(bucket: str, *, eventbridge: bool = True) -> Program:
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}}
+    told = it(aws.BUCKET_NOTIFICATION, bucket="store", eventbridge=eventbridge)
+    return [told, it(aws.EVENT_RULE, eventPattern=json.dumps(pattern))]
+
+
 def warm(copies: int, env: str) -> Program:
     given = {"functionName": "f", "qualifier": "live", "provisionedConcurrentExecutions": copies}
     return [it(aws.FUNCTION_WARM, env=env, **given)]
@@ -86,6 +92,7 @@ def counts(stack: str) -> Program:
 
 
 CASES: Cases = {
+    "event-rule-hears-its-bucket": (waits("store"), [waits("other"), waits("store", eventbridge=False)]),
     "model-is-loaded-from-its-release": (
         loads(BUNDLE),
         [loads("s3://store/bundles/sha256/another/"), loads(BUNDLE.replace("store", "theirs"))],

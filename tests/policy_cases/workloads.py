@@ -27,6 +27,10 @@ from tests.policy_cases.programs import (
 __all__ = ["CASES"]
 
 CASES: Cases = {
+    "registry-scans-what-arrives": (
+        [it(aws.REGISTRY_SCANNING, rules=[{"scanFrequency": "SCAN_ON_PUSH"}])],
+        [[it(aws.REGISTRY_SCANNING, rules=[])], [it(aws.REGISTRY_SCANNING, rules=[{"scanFrequency": "MANUAL"}])]],
+    ),
     # models and endpoints
     "model-image-is-pinned": (
         model(),

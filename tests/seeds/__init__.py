@@ -2,8 +2,8 @@
 
     python -m tests.seeds
 
-Each entry of `aws.yaml`, `checked.yaml` and `databricks.yaml` is one mistake in one program (`stack`, PROD unless it
-says another): `set` changes properties by path (null removes), `replace` a piece of text in one, `statement` and
-`trust` add to a policy, `add` and `remove` whole resources, `unprotect` takes protection away, `config` changes the
-stack's file.
+Each entry of `aws.yaml`, `checked.yaml`, `later.yaml` and `databricks.yaml` is one mistake in one program (`stack`,
+PROD unless it says another): `set` changes properties by path (null removes), `replace` a piece of text in one,
+`statement` and `trust` add to a policy, `add` and `remove` whole resources, `unprotect` takes protection away, `config`
+changes the stack's file.
 """

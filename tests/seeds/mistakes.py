@@ -19,6 +19,7 @@ STACKS = {  # where an entry names none
     "aws.yaml": "aws-sagemaker-prod",
     "checked.yaml": "aws-sagemaker-prod",
     "databricks.yaml": "aws-databricks-prod",
+    "later.yaml": "aws-sagemaker-prod",
 }
 
 

@@ -1,8 +1,11 @@
 """Each rule is broken by programs that break it, and by no program that keeps it."""
 
+import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -51,6 +54,16 @@ def test_the_programs_have_properties_that_the_sdk_knows(name: str, program: lis
 
 
 @pytest.mark.parametrize(("name", "program"), PROGRAMS)
+def test_a_value_of_any_kind_is_judged_or_refused_with_a_sentence(name: str, program: list[Resource]) -> None:
+    for number, resource in enumerate(program):
+        for way in _ways(dict(resource.properties)):
+            for odd in ("odd", "", "-1", 0, []):
+                changed = replace(resource, properties=_with(dict(resource.properties), way, odd))
+                for found in violations([*program[:number], changed, *program[number + 1 :]], [BY_NAME[name]]):
+                    assert found.message.endswith(f". {BY_NAME[name].remedy}.")
+
+
+@pytest.mark.parametrize(("name", "program"), PROGRAMS)
 def test_a_value_that_is_not_known_yet_is_never_held_against_a_program(name: str, program: list[Resource]) -> None:
     """A preview refuses nothing that an `up` would accept: without the values there is no fact that they don't give."""
     unknown = [replace(each, properties=dict.fromkeys(each.properties, UNKNOWN)) for each in program]
@@ -65,3 +78,20 @@ def test_the_pack_says_what_it_is_to_who_starts_it_by_hand() -> None:
     )
     assert done.returncode == 1
     assert "pulumi preview --policy-pack infra/policies" in done.stderr
+
+
+def _ways(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to all values within."""
+    if way:
+        yield way
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from _ways(each, (*way, key))
+
+
+def _with(value: Any, way: tuple[Any, ...], odd: Any) -> Any:
+    if not way:
+        return odd
+    changed = copy.copy(value)
+    changed[way[0]] = _with(value[way[0]], way[1:], odd)
+    return changed

@@ -97,7 +97,8 @@ def _sized(resource: Resource) -> Iterator[str]:
 
 def _server_sized(server: Resource) -> Iterator[str]:
     size, largest = server.values.at("trackingServerSize", "Small"), LARGEST_TRACKING[server.environment]
-    if TRACKING_SIZES.index(size) > TRACKING_SIZES.index(largest):
+    known = TRACKING_SIZES.index(size) if size in TRACKING_SIZES else len(TRACKING_SIZES)
+    if known > TRACKING_SIZES.index(largest):
         yield f"the tracking server is {size}, and {server.environment} may have {largest}"
 
 

@@ -149,6 +149,11 @@ def _access(cis: tuple[str, ...] = (), fsbp: tuple[str, ...] = ()) -> Controls:
     )
 
 
+def _for_an_audience(provider: Resource) -> Iterator[str]:
+    if any("*" in each for each in provider.values.texts("clientIdLists")):
+        yield "tokens are believed whoever they were made for"
+
+
 _POLICIES = (*IDENTITY, aws.ROLE)
 
 RULES: tuple[Rule, ...] = (
@@ -231,6 +236,14 @@ RULES: tuple[Rule, ...] = (
         Controls(cis=("1.20",), gdpr=("32(1)(b)",), hipaa=("164.312(d)",), app=("11.1",)),
         (aws.ROLE,),
         _exact_claims,
+    ),
+    Rule(
+        "tokens-are-for-an-audience",
+        "A CI system's tokens are believed that were made for AWS.",
+        "Set client_id_lists to sts.amazonaws.com",
+        Controls(cis=("1.20",), gdpr=("32(1)(b)",), hipaa=("164.312(d)",), app=("11.1",)),
+        (aws.OIDC_PROVIDER,),
+        _for_an_audience,
     ),
     Rule(
         "role-is-held-for-an-hour",

@@ -10,6 +10,7 @@ from infra.policies.rule import Controls, Resource, Rule, Stack
 
 __all__ = ["RULES"]
 
+SCANNING = ("SCAN_ON_PUSH", "CONTINUOUS_SCAN")
 FETCHING = ("ecr:Get", "ecr:BatchGet", "ecr:BatchCheck", "ecr:Describe", "ecr:List")
 
 
@@ -22,6 +23,12 @@ def _immutable(repository: Resource) -> Iterator[str]:
 def _scanned(repository: Resource) -> Iterator[str]:
     if repository.values.at("imageScanningConfiguration.scanOnPush") is not True:
         yield "images are not scanned when they arrive"
+
+
+def _registry_scans(registry: Resource) -> Iterator[str]:
+    """The registry's settings go before a repository's own."""
+    if not any(rule.at("scanFrequency") in SCANNING for rule in registry.values.each("rules")):
+        yield "the registry scans no image when it arrives, whatever its repositories say"
 
 
 def _sealed(repository: Resource) -> Iterator[str]:
@@ -99,6 +106,14 @@ RULES: tuple[Rule, ...] = (
         Controls(fsbp=("ECR.1",), gdpr=("32(1)(d)",), hipaa=("164.308(a)(5)(ii)(B)",), app=("11.1",)),
         (aws.REPOSITORY,),
         _scanned,
+    ),
+    Rule(
+        "registry-scans-what-arrives",
+        "A registry's own settings scan every image when it arrives.",
+        "Give it a rule with scan_frequency SCAN_ON_PUSH for the filter *",
+        Controls(fsbp=("ECR.1",), gdpr=("32(1)(d)",), hipaa=("164.308(a)(5)(ii)(B)",), app=("11.1",)),
+        (aws.REGISTRY_SCANNING,),
+        _registry_scans,
     ),
     Rule(
         "images-are-encrypted",

@@ -15,6 +15,13 @@ WIDEST_PREFIX = {4: 8, 6: 16}  # a block with a shorter prefix is the internet, 
 OTHERS_SERVICE = "com.amazonaws.vpce."  # a service of somebody else than AWS takes no policy
 INTERNET = "the whole internet"
 
+CALLED = {  # what is called where there is such a resource
+    "s3": aws.BUCKET,
+    "kms": aws.KEY,
+    "logs": aws.LOG_GROUP,
+    "ecr.api": aws.REPOSITORY,
+    "ecr.dkr": aws.REPOSITORY,
+}
 JOINING = (
     "aws:ec2/vpcPeeringConnection:VpcPeeringConnection",
     "aws:ec2transitgateway/vpcAttachment:VpcAttachment",
@@ -51,6 +58,24 @@ def _ports(rule: Values) -> str:
         return "every port"
     first, last = rule.at("fromPort"), rule.at("toPort")
     return f"port {first}" if first == last else f"ports {first} to {last}"
+
+
+def _every_port(resource: Resource) -> Iterator[str]:
+    for rule in _directed(resource, "ingress"):
+        if _ports(rule) == "every port":
+            yield from (f"every port can be reached from {each}" for each in _blocks(rule))
+
+
+def _leads_to_services(network: Resource, stack: Stack) -> Iterator[str]:
+    there = [each.values.at("serviceName", "") for each in stack.of(aws.ENTRY)]
+    for service, type_ in CALLED.items():
+        if stack.of(type_) and not any(name.endswith(f".{service}") for name in there):
+            yield f"nothing inside reaches {service}, and there is no way around it"
+
+
+def _in_routes(entry: Resource) -> Iterator[str]:
+    if entry.values.at("vpcEndpointType", "Gateway") == "Gateway" and not entry.values.has("routeTableIds"):
+        yield "no route leads to it"
 
 
 def _no_way_in(resource: Resource) -> Iterator[str]:
@@ -237,6 +262,30 @@ RULES: tuple[Rule, ...] = (
         _LEAK,
         (aws.ENTRY,),
         _answers_to_its_name,
+    ),
+    Rule(
+        "network-leads-to-its-services",
+        "The network has an entry point for each service that is called from inside.",
+        "Add an ec2.VpcEndpoint for it",
+        _LEAK,
+        (aws.VPC,),
+        check_among=_leads_to_services,
+    ),
+    Rule(
+        "gateway-stands-in-routes",
+        "An entry point of the type Gateway stands in a route table.",
+        "Set route_table_ids",
+        _LEAK,
+        (aws.ENTRY,),
+        _in_routes,
+    ),
+    Rule(
+        "door-names-its-port",
+        "What lets in a block of addresses names the port.",
+        "Set ip_protocol, from_port and to_port",
+        Controls(fsbp=("EC2.18",), gdpr=("32(1)(b)",), hipaa=("164.312(e)(1)",), app=("11.1",)),
+        (aws.GROUP, aws.DEFAULT_GROUP, aws.GROUP_RULE, aws.INGRESS),
+        _every_port,
     ),
     Rule(
         "network-resolves-names",

@@ -9,7 +9,7 @@ from infra.policies.rule import Controls, Resource, Rule, Stack, Values
 
 __all__ = ["RULES"]
 
-EVIDENCE = ("bundles", "signatures", "ledger")  # releases, and the proof of them
+EVIDENCE = ("bundles", "signatures", "ledger", "releases")  # releases, and the proof of them
 
 
 def _rules(bucket: Resource, stack: Stack) -> list[Values]:

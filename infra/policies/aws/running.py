@@ -69,6 +69,19 @@ def _cold(warm: Resource) -> Iterator[str]:
         yield f"of copies {copies} wait day and night, and {warm.environment} may have {most}"
 
 
+def _hears_its_bucket(rule: Resource, stack: Stack) -> Iterator[str]:
+    try:
+        pattern = Values(json.loads(rule.values.at("eventPattern", "{}")))
+    except ValueError:
+        return  # the cloud itself says that it is no JSON
+    if "aws.s3" not in pattern.texts("source"):
+        return
+    speaking = [each for each in stack.of(aws.BUCKET_NOTIFICATION) if each.values.at("eventbridge") is True]
+    for bucket in pattern.texts("detail.bucket.name"):
+        if bucket not in [each.values.at("bucket") for each in speaking]:
+            yield f"it waits for {bucket}, which isn't the stack's or tells EventBridge nothing"
+
+
 _AVAILABLE = Controls(gdpr=("32(1)(b)",), hipaa=("164.308(a)(7)(i)",), app=("11.1",))
 
 RULES: tuple[Rule, ...] = (
@@ -87,6 +100,14 @@ RULES: tuple[Rule, ...] = (
         Controls(gdpr=("5(1)(f)",), hipaa=("164.312(c)(1)",), app=("11.1",)),
         (aws.FUNCTION_ALIAS,),
         _serves_a_version,
+    ),
+    Rule(
+        "event-rule-hears-its-bucket",
+        "A rule that waits for objects waits for a bucket of the stack that tells of them.",
+        "Name the bucket, and give it a BucketNotification with eventbridge True",
+        _AVAILABLE,
+        (aws.EVENT_RULE,),
+        check_among=_hears_its_bucket,
     ),
     Rule(
         "function-loses-no-event",

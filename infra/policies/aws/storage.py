@@ -9,6 +9,7 @@ from infra.policies.rule import Controls, Resource, Rule, Stack
 __all__ = ["RULES"]
 
 BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+PRIVATE = ("private", "bucket-owner-full-control", "bucket-owner-read")
 OLDEST_TLS = 1.2
 DESTROYING = ("s3:DeleteObject",)
 ADMINISTERING = (
@@ -29,6 +30,16 @@ def _blocked(bucket: Resource, stack: Stack) -> Iterator[str]:
 def _wholly_blocked(block: Resource) -> Iterator[str]:
     if off := [name for name in BLOCKS if block.values.at(name) is not True]:
         yield f"public access is blocked without {', '.join(off)}"
+
+
+def _point_blocked(point: Resource) -> Iterator[str]:
+    if off := [name for name in BLOCKS if point.values.at(f"publicAccessBlockConfiguration.{name}", True) is not True]:
+        yield f"the access point blocks public access without {', '.join(off)}"
+
+
+def _no_list_of_rights(thing: Resource) -> Iterator[str]:
+    if (given := thing.values.at("acl", "private")) not in PRIVATE:
+        yield f"the object's list of rights is {given}"
 
 
 def _has_encryption(bucket: Resource, stack: Stack) -> Iterator[str]:
@@ -132,6 +143,22 @@ _RECOVERY = Controls(
 )
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "access-point-is-private",
+        "An access point blocks public access as its bucket does.",
+        "Leave public_access_block_configuration out, or set all four to True",
+        _PUBLIC,
+        (aws.ACCESS_POINT,),
+        _point_blocked,
+    ),
+    Rule(
+        "object-has-no-rights-of-its-own",
+        "No object gives rights that its bucket's policy doesn't.",
+        "Leave acl out",
+        _PUBLIC,
+        (aws.OBJECT,),
+        _no_list_of_rights,
+    ),
     Rule(
         "bucket-blocks-public-access",
         "Every bucket has a block of public access.",
