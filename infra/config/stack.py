@@ -213,12 +213,13 @@ def _decode(value: str) -> Any:
 def _sentences(stack: str, error: ValidationError) -> str:
     lines: list[str] = []
     for problem in error.errors():
+        says = problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
-            lines.append(f"{problem['msg']}.")
+            lines.append(f"{says.removesuffix('.')}.")
             continue
         key = f"{NAMESPACE}:{'.'.join(str(part) for part in problem['loc'])}"
         if problem["type"] == "extra_forbidden":
             lines.append(f"{key} is not a known key. Remove it, or see stacks/schema.json for the keys there are.")
         else:
-            lines.append(f"{key} is {problem['input']!r}: {problem['msg']}. See stacks/schema.json.")
+            lines.append(f"{key} is {problem['input']!r}: {says}. See stacks/schema.json.")
     return f"The configuration of stack {stack!r} (stacks/Pulumi.{stack}.yaml) can't be used:\n  " + "\n  ".join(lines)

@@ -57,6 +57,7 @@ def test_a_wrong_value_is_named(values: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         StackConfig.parse("local-dev", values)
     assert says in str(caught.value)
+    assert "Value error" not in str(caught.value)
 
 
 def test_every_wrong_value_is_named_at_once() -> None:
