@@ -1,5 +1,6 @@
 """The typed configuration of a stack, read and validated once; nothing else in infra reads Pulumi configuration."""
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -210,6 +211,11 @@ def _decode(value: str) -> Any:
     return json.loads(value) if value[:1] in ("{", "[") else value
 
 
+def _known_keys() -> list[str]:
+    schema = StackConfig.model_json_schema()
+    return sorted({name for each in (schema, *schema["$defs"].values()) for name in each.get("properties", {})})
+
+
 def _sentences(stack: str, error: ValidationError) -> str:
     lines: list[str] = []
     for problem in error.errors():
@@ -219,7 +225,9 @@ def _sentences(stack: str, error: ValidationError) -> str:
             continue
         key = f"{NAMESPACE}:{'.'.join(str(part) for part in problem['loc'])}"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{key} is not a known key. Remove it, or see stacks/schema.json for the keys there are.")
+            near = difflib.get_close_matches(str(problem["loc"][-1]), _known_keys(), 1)
+            meant = f"Did you mean {near[0]}? Else remove it" if near else "Remove it"
+            lines.append(f"{key} is not a known key. {meant}, or see stacks/schema.json for the keys there are.")
         else:
             lines.append(f"{key} is {problem['input']!r}: {says}. See stacks/schema.json.")
     return f"The configuration of stack {stack!r} (stacks/Pulumi.{stack}.yaml) can't be used:\n  " + "\n  ".join(lines)

@@ -41,7 +41,7 @@ def test_no_two_environments_share_a_port() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"mlops:relase": DIGEST}, "mlops:relase is not a known key"),
+        ({"mlops:relase": DIGEST}, "mlops:relase is not a known key. Did you mean release?"),
         ({"mlops:release": "latest"}, "pinned by digest"),
         ({"mlops:release": "sha256:12"}, "mlops:release is 'sha256:12'"),
         ({"mlops:environment": "prod"}, "the stack's name 'local-dev' says it"),
