@@ -45,6 +45,9 @@ class Thing(msgspec.Struct):
         return f"{self.type} {self.urn.rpartition('::')[2]!r}"
 
 
+THINGS = msgspec.json.Decoder(list[Thing])  # made before threads: see infra/simulation/schema/cache.py
+
+
 class Account:
     """The things of one stack. `planned` are those of a preview: they are seen by it and never kept."""
 
@@ -94,7 +97,7 @@ class Account:
 
     def _current(self) -> dict[str, Thing]:
         if (stamp := self._stamp()) != self._read_at:
-            listed = msgspec.json.decode(self.file.read_bytes(), type=list[Thing]) if stamp else []
+            listed = THINGS.decode(self.file.read_bytes()) if stamp else []
             self._things = {_key(thing.type, thing.id, thing.region): thing for thing in listed}
             self._read_at = stamp
         return self._things

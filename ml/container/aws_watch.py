@@ -12,7 +12,8 @@ from ml.predictions import PREFIX
 from ml.problem import Problem, load_problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.batch import REASON, job_name
+from ml.training.batch import job_name
+from ml.training.reason import REASON
 
 __all__ = ["handler", "watch"]
 

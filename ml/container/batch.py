@@ -11,6 +11,7 @@ from ml.aws.batch import JOB_ID
 from ml.problem import load_problem
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.training.reason import PERSON, REASON, is_challenge
 
 __all__ = ["is_job", "run_job"]
 
@@ -27,15 +28,18 @@ def run_job() -> None:
     def progress(line: str) -> None:
         click.echo(f"{time.monotonic() - started:5.1f} s  {line}", err=True)
 
-    runtime = Runtime.load()
+    runtime, problem = Runtime.load(), load_problem()
     progress("Loading the training libraries")
+    from ml.feedback.challenger import challenge
     from ml.training.batch import report_key
     from ml.training.candidate import Report
     from ml.training.gates import table
     from ml.training.train import train
 
+    asked = is_challenge(os.environ.get(REASON, PERSON))
+    live, comparing = challenge(problem, runtime, progress) if asked else (None, None)
     with TemporaryDirectory() as nothing:  # no checkout: what is in the store under the problem's digests is trained on
-        result = train(load_problem(), runtime, Path(nothing), progress)
+        result = train(problem, runtime, Path(nothing), progress, live=live, against_champion=comparing)
     trained = result.trained
     click.echo(table(trained.gates))
     report = Report(run_id=result.run_id, evaluation=trained.evaluation, gates=trained.gates)

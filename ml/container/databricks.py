@@ -8,30 +8,25 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
 from ml.container.databricks_store import store_credentials
 from ml.errors import InputRefused
-from ml.problem import Problem, load_problem
+from ml.problem import load_problem
 from ml.release.keys import TRUSTED_VARIABLE
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.candidate import Report
 from ml.training.databricks import RESULT
 from ml.training.datasets import key_of_dataset
-
-if TYPE_CHECKING:
-    from ml.data.read import Dataset
-    from ml.training.fit import Comparing
+from ml.training.reason import PERSON, is_challenge
 
 __all__ = ["main"]
 
-DRIFT: Final = "drift"  # the reason of a training that the monitor has asked for
 KEYS: Final = Path(__file__).parents[1] / "keys"  # infra/clouds/databricks/wheel.py puts them there
 
 
@@ -52,7 +47,7 @@ class Given(NamedTuple):
 @click.option("--runtime", required=True, help="Where the stack's description is, or the description as JSON.")
 @click.option("--credential", help="The service credential of Unity Catalog by which the store is reached.")
 @click.option("--region", help="The region of AWS that the store is in.")
-@click.option("--reason", default="person", help="Why a training was started.")
+@click.option("--reason", default=PERSON, help="Why a training was started.")
 @click.option("--data", default="", help="What is scored.")
 @click.option("--output", default="", help="Where the scores go.")
 @click.option("--inference-table", default="", help="Where the endpoint keeps what it was asked and has answered.")
@@ -80,7 +75,6 @@ def main() -> None:
 
 def _train(given: Given) -> None:
     """On the data that the store holds, for no job has a checkout."""
-    os.environ["MLOPS_TRAINING_REASON"] = given.reason
     runtime, problem = Runtime.load(), load_problem()
     store = Store(runtime.store_uri)
     with TemporaryDirectory() as root:
@@ -92,30 +86,14 @@ def _train(given: Given) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(store.read(kept))
         click.echo("Loading the training libraries")
+        from ml.feedback.challenger import challenge
         from ml.training.train import train
 
-        live, comparing = _challenge(problem, runtime, store) if given.reason == DRIFT else (None, None)
+        live, comparing = challenge(problem, runtime, click.echo) if is_challenge(given.reason) else (None, None)
         trained = train(problem, runtime, Path(root), click.echo, live=live, against_champion=comparing)
     found = trained.trained
     result = Report(run_id=trained.run_id, evaluation=found.evaluation, gates=found.gates)
     click.echo(f"{RESULT}{result.model_dump_json()}")
-
-
-def _challenge(problem: Problem, runtime: Runtime, store: Store) -> tuple["Dataset", "Comparing"]:
-    """The live rows that a challenger learns from, and its comparison with the pinned release on newer ones.
-
-    As in `mlops retrain`; whoever asked has seen that there are enough. Its outcome is one of the candidate's gates.
-    """
-    import polars as pl
-
-    from ml.feedback.challenger import against, live_rows
-    from ml.feedback.labels import ALWAYS, joined
-
-    if runtime.release is None:
-        raise InputRefused(f"The stack {runtime.stack} serves nothing, so there is no champion to challenge.")
-    live = live_rows(problem, store, pl.DataFrame(joined(store, problem, *ALWAYS)))
-    click.echo(f"{len(live.older.frame):,} live rows to train on, {len(live.newest):,} newer ones to compare on")
-    return live.older, partial(against, problem, store, runtime.release, live)
 
 
 def _score(given: Given) -> None:

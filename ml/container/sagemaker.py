@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html. The channels hold the problem's data
 files, by name, in any channel. The candidate is left in `model`, as `mlops train` keeps it in MLflow, and what it is
 worth in `output/data/training.json`. With the outputs of a stack (MLOPS_RUNTIME, or the hyperparameter `runtime`) the
-training is logged there as well, and `mlops release` releases it.
+training is logged there as well, and `mlops release` releases it; one that the monitor asked for learns from the
+labelled live rows too, and is compared with the release that is pinned.
 """
 
 import json
@@ -23,6 +24,7 @@ import msgspec
 from ml.errors import InputRefused, MlopsError
 from ml.problem import Problem, load_problem
 from ml.runtime import Runtime
+from ml.training.reason import PERSON, REASON, is_challenge
 
 if TYPE_CHECKING:
     from ml.training.fit import Prepared, Trained
@@ -103,6 +105,7 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
         root = Path(scratch) / "checkout"
         _lay_out(job, problem, root)
         progress("Loading the training libraries")
+        from ml.feedback.challenger import challenge
         from ml.store import Store
         from ml.training.fit import fit, prepare
         from ml.training.folder import write_candidate
@@ -113,7 +116,9 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
             data = prepare(problem, Store((Path(scratch) / "store").as_uri()), root, progress)
             trained = fit(problem, data, root, progress)
         else:
-            result = train(problem, runtime, root, progress)
+            asked = is_challenge(environment.get(REASON, PERSON))
+            live, comparing = challenge(problem, runtime, progress) if asked else (None, None)
+            result = train(problem, runtime, root, progress, live=live, against_champion=comparing)
             data, trained, run_id = result.data, result.trained, result.run_id
         candidate = Path(scratch) / "candidate"
         write_candidate(candidate, problem, trained.chosen, trained.evaluation, train=data.train, test=data.test)

@@ -7,8 +7,10 @@ of doubtful cases says little about all others.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,13 +21,14 @@ from numpy.typing import NDArray
 from ml.data.conditions import meets
 from ml.data.read import Dataset
 from ml.errors import InputRefused
-from ml.feedback.labels import REVIEW
+from ml.feedback.labels import ALWAYS, REVIEW, joined
 from ml.predictions import PREFIX as PREDICTIONS
 from ml.problem import Problem
 from ml.release.bundle import fetch
 from ml.release.keys import TrustedKeys
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.release.signing import verify_signature
+from ml.runtime import Runtime
 from ml.scratch import scratch_folder
 from ml.serving.scorer import load_scorer
 from ml.store import Store
@@ -33,9 +36,10 @@ from ml.training.candidates import Candidate, scores_of
 from ml.training.evaluate import compared
 from ml.training.evaluation import ChampionComparison
 from ml.training.features import inputs, positives
+from ml.training.fit import Comparing
 from ml.training.metrics import ScoredRows
 
-__all__ = ["Live", "against", "live_rows"]
+__all__ = ["Live", "against", "challenge", "live_rows"]
 
 NAME: Final = "live"
 
@@ -52,6 +56,20 @@ class Live:
     since: datetime
     until: datetime
     unusable: int
+
+
+def challenge(problem: Problem, runtime: Runtime, progress: Callable[[str], None]) -> tuple[Dataset, Comparing]:
+    """What a job that the monitor asked for learns from beside the datasets, and its comparison with the champion.
+
+    As in `mlops retrain`; whoever asked has seen that there are enough rows. The outcome is one of the candidate's
+    gates. InputRefused where no release is pinned.
+    """
+    if runtime.release is None:
+        raise InputRefused(f"The stack {runtime.stack} serves nothing, so there is no champion to challenge.")
+    store = Store(runtime.store_uri)
+    live = live_rows(problem, store, pl.DataFrame(joined(store, problem, *ALWAYS)))
+    progress(f"{len(live.older.frame):,} live rows to train on, {len(live.newest):,} newer ones to compare on")
+    return live.older, partial(against, problem, store, runtime.release, live)
 
 
 def live_rows(problem: Problem, store: Store, labelled: pl.DataFrame) -> Live:

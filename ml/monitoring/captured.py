@@ -44,6 +44,10 @@ class _Answer(msgspec.Struct):
     predictions: list[list[float]]
 
 
+SENT: Final = msgspec.json.Decoder(_Sent)
+ANSWER: Final = msgspec.json.Decoder(_Answer)
+
+
 class CaptureReader:
     """Reads what one release was asked; ReleaseRefused for a release that isn't whole in the store."""
 
@@ -74,7 +78,7 @@ class CaptureReader:
 
     def _rows(self, request: str) -> Rows:
         try:
-            sent = envelope(request.encode(), _Sent, SHAPE)
+            sent = envelope(request.encode(), SENT, SHAPE)
             rows = read_rows(self._tables, *given(sent))
         except RequestRefused as refused:
             raise Unreadable(_reason(refused, self._tables.names)) from refused
@@ -95,7 +99,7 @@ NO_SCORES: Final = "the answer doesn't hold one probability of each class for ev
 
 def _scores(response: str, rows: int) -> np.ndarray:
     try:
-        found = np.array(msgspec.json.decode(response, type=_Answer).predictions, dtype=np.float64)
+        found = np.array(ANSWER.decode(response).predictions, dtype=np.float64)
     except (msgspec.DecodeError, ValueError) as error:
         raise Unreadable(NO_SCORES) from error
     if found.shape != (rows, 2) or not ((found >= 0) & (found <= 1)).all():

@@ -73,6 +73,11 @@ class _Statement(msgspec.Struct, rename="camel"):
     predicate: _Predicate
 
 
+# Made once, here: a server loads releases in threads, see `ml.serving.protocols.body.envelope`.
+BUNDLE: Final = msgspec.json.Decoder(_SigstoreBundle)
+STATEMENT: Final = msgspec.json.Decoder(_Statement)
+
+
 def signature_key(digest: str) -> str:
     """Where the signature of a release is: with its bundle, so that a platform that copies one has all it needs."""
     return f"{key_of(digest)}/{SIGNATURE_FILE}"
@@ -112,7 +117,7 @@ def verify_signature(store: Store, digest: str, trusted: TrustedKeys) -> PublicK
     """
     where = store.url(signature_key(digest))
     try:
-        bundle = msgspec.json.decode(_read(store, digest), type=_SigstoreBundle)
+        bundle = BUNDLE.decode(_read(store, digest))
     except msgspec.MsgspecError as error:
         raise ReleaseRefused(f"{where} is no signature: {error}. Restore it, or release the model again.") from error
     fingerprint = bundle.verification_material.public_key.hint
@@ -158,7 +163,7 @@ def _pre_authentication(kind: str, payload: bytes) -> bytes:
 def _is_about(envelope: _Envelope, digest: str) -> bool:
     """Whether the signed statement names the manifest with that digest, and nothing else."""
     try:
-        statement = msgspec.json.decode(envelope.payload, type=_Statement)
+        statement = STATEMENT.decode(envelope.payload)
     except msgspec.MsgspecError:
         return False
     hexadecimal = digest.removeprefix("sha256:")

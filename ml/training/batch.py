@@ -1,7 +1,6 @@
 """Training as a job of AWS Batch: started on data that are in the store, followed to its end, its candidate read."""
 
 from pathlib import Path
-from typing import Final
 
 from pydantic import ValidationError
 
@@ -14,10 +13,9 @@ from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.candidate import ANOTHER_VERSION, Candidate, Report
+from ml.training.reason import PERSON, REASON
 
-__all__ = ["REASON", "follow", "job_name", "report_key", "start", "stop_command"]
-
-REASON: Final = "MLOPS_TRAINING_REASON"  # why a job was started, in its environment
+__all__ = ["follow", "job_name", "report_key", "start", "stop_command"]
 
 
 def report_key(job: str) -> str:
@@ -38,7 +36,7 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
         str(runtime.job_queue),
         str(runtime.training_job),
         job_name(runtime.stack),
-        variables={REASON: "person"},
+        variables={REASON: PERSON},
         tags={"stack": runtime.stack},
     )
     progress(f"Submitted {arn}")

@@ -1,7 +1,11 @@
 """A whole retraining on a sample of the real data: champion, a year of labelled traffic, challenger, candidate."""
 
 import hashlib
-from collections.abc import Callable
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from ml.aws.batch import JOB_ID
+from ml.container import batch, sagemaker
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback._tables import parquet
+from ml.feedback.challenger import challenge
 from ml.feedback.labels import SCHEMA
 from ml.feedback.lease import last_training
 from ml.feedback.retrain import judge, retrain
@@ -19,14 +26,18 @@ from ml.problem import Datasets, Problem, Retraining
 from ml.release.bundle import fetch, verify
 from ml.release.keys import TrustedKeys
 from ml.release.ledger import Ledger
+from ml.release.manifest import Gate
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.training.batch import report_key
+from ml.training.candidate import Report
 from ml.training.evaluation import Evaluation
 from ml.training.train import train
 from tests.live import write_log
 
 ROOT = Path(__file__).parents[2]
+COUNT = itertools.count(1)
 ROWS = 6000
 LIVE_ROWS = 4000
 RULES: dict[str, Any] = {
@@ -166,6 +177,55 @@ def test_a_challenger_that_is_not_shown_to_be_as_good_is_refused(
     assert result is not None
     assert (result.outcome, result.release) == ("refused", None)
     assert len(list(Store(source.store_uri).list("releases"))) == released
+
+
+@pytest.fixture
+def asked(live: Callable[[str], Runtime], problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """What a job of a cloud is told, in a container whose training the monitor asked for."""
+    told = live(f"asked-{next(COUNT)}")
+    monkeypatch.setenv("MLOPS_RUNTIME", told.model_dump_json())
+    monkeypatch.setenv("MLOPS_TRAINING_REASON", "drift")
+    for container in (batch, sagemaker):
+        monkeypatch.setattr(container, "load_problem", lambda: problem)
+    return told
+
+
+def require_challenge(evaluation: Evaluation, gates: Iterable[Gate], champion: str | None) -> None:
+    """Trained on live rows too, and held against the champion."""
+    assert evaluation.champion is not None
+    assert (evaluation.champion.release, evaluation.champion.rows) == (champion, LIVE_ROWS // 2)
+    assert "live" in evaluation.data
+    assert "expected_cost_over_champion" in {gate.name for gate in gates}
+
+
+def test_a_job_of_sagemaker_that_was_asked_for_is_compared_with_the_champion(
+    asked: Runtime, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = problem.datasets.model_copy(update={"root": "data"})  # in the checkout that the job makes
+    monkeypatch.setattr(sagemaker, "load_problem", lambda: problem.model_copy(update={"datasets": datasets}))
+    base = tmp_path / "ml"
+    (base / "input" / "config").mkdir(parents=True)
+    channels = {"data": {"TrainingInputMode": "File"}}
+    (base / "input" / "config" / "inputdataconfig.json").write_text(json.dumps(channels))
+    shutil.copytree(problem.datasets.root, base / "input" / "data" / "data")
+    job = sagemaker.folders({"SAGEMAKER_BASE_DIR": str(base)})
+    assert sagemaker.run_job(job, os.environ) == 0, (base / "output" / "failure").read_text()
+    report = Report.model_validate_json((base / "output" / "data" / "training.json").read_bytes())
+    require_challenge(report.evaluation, report.gates, asked.release)
+
+
+def test_a_job_of_batch_that_was_asked_for_is_compared_with_the_champion(
+    asked: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(JOB_ID, "1234")
+    batch.run_job()
+    report = Report.model_validate_json(Store(asked.store_uri).read(report_key("1234")))
+    require_challenge(report.evaluation, report.gates, asked.release)
+
+
+def test_what_was_asked_for_where_nothing_serves_any_more_says_so(asked: Runtime, problem: Problem) -> None:
+    with pytest.raises(InputRefused, match=r"serves nothing, so there is no champion"):
+        challenge(problem, asked.model_copy(update={"release": None}), quiet)
 
 
 def test_nothing_is_ever_released_into_a_later_environment(champion: Runtime, problem: Problem) -> None:

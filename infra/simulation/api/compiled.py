@@ -15,6 +15,7 @@ from infra.simulation.schema import Type, cache_folder, resource_schema
 
 __all__ = ["contract_of"]
 
+CONTRACT = msgspec.json.Decoder(Contract)  # made before threads: see infra/simulation/schema/cache.py
 FORMAT = "3"
 PUBLISHERS = {"aws": "botocore", "databricks": "databricks-sdk", "gcp": "google-api-python-client"}  # by SDK
 
@@ -30,7 +31,7 @@ def contract_of(token: str) -> Contract | None:
     publisher = PUBLISHERS[token.partition(":")[0]]
     file = cache_folder() / f"{publisher}-{metadata.version(publisher)}" / name
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=Contract)
+        return CONTRACT.decode(file.read_bytes())
     contract = _compile(
         _input(publisher, rule.api), rule.api, Type("object", properties=schema.inputs), _supplied(rule)
     )

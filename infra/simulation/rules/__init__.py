@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
+READING = Lock()  # msgspec 0.22 ends the process where two threads meet a type for the first time
 ALL_IN_ONE = "index"  # the module of an SDK without modules: its rules' files are named as one likes
 T = TypeVar("T")
 
@@ -287,6 +289,8 @@ def _service_rules(package: str, service: str) -> dict[str, Rule]:
 def _read(file: Path, type_: type[T]) -> T:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return msgspec.convert(yaml.load(file.read_bytes(), Loader=loader), type=type_)  # noqa: S506 # a safe loader
+        found = yaml.load(file.read_bytes(), Loader=loader)  # noqa: S506 # a safe loader
+        with READING:
+            return msgspec.convert(found, type=type_)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise ValueError(f"{file}: {error}") from error

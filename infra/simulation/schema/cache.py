@@ -14,6 +14,9 @@ from infra.simulation.schema.types import FunctionSchema, ResourceSchema
 
 __all__ = ["cache_folder", "function_schema", "keep", "resource_schema"]
 
+# Made once, here: msgspec 0.22 ends the process where two threads meet a type for the first time.
+RESOURCE = msgspec.json.Decoder(ResourceSchema)
+FUNCTION = msgspec.json.Decoder(FunctionSchema)
 FORMAT = "3"  # raise it when what is derived from the same sources changes
 
 
@@ -23,7 +26,7 @@ def resource_schema(token: str) -> ResourceSchema | None:
     if (file := _cached_file(token)) is None:
         return None
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=ResourceSchema)
+        return RESOURCE.decode(file.read_bytes())
     located = class_file(token)
     if located is None:
         return None
@@ -38,7 +41,7 @@ def function_schema(token: str) -> FunctionSchema | None:
     if (file := _cached_file(token)) is None:
         return None
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=FunctionSchema)
+        return FUNCTION.decode(file.read_bytes())
     located = function_file(token)
     if located is None:
         return None

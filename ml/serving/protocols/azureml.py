@@ -42,6 +42,11 @@ class _Keys(msgspec.Struct):
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+INPUT_DATA: Final = msgspec.json.Decoder(InputData)
+DATA: Final = msgspec.json.Decoder(Data)
+KEYS: Final = msgspec.json.Decoder(_Keys)
+
+
 def routes(service: Service) -> list[Route]:
     """The routes of this protocol."""
 
@@ -65,16 +70,16 @@ def refusal(refused: RequestRefused, _request_id: str) -> Response:
 
 def _call(body: bytes, names: list[str]) -> Call:
     try:
-        keys = msgspec.json.decode(body, type=_Keys)
+        keys = KEYS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         keys = _Keys()  # a list of rows, or what the native protocol refuses
     if is_given(keys.input_data) and "input_data" not in names:
-        sent = envelope(body, InputData, SHAPE)
+        sent = envelope(body, INPUT_DATA, SHAPE)
         require_no_parameters(sent.params)
         data = plain(sent.input_data)
         return Call(lambda model: _read(model, data), _write)
     if is_given(keys.data) and "data" not in names:
-        data = plain(envelope(body, Data, '{"data": [row, …]}').data)
+        data = plain(envelope(body, DATA, '{"data": [row, …]}').data)
         return Call(lambda model: model.tables.rows(data), native.answer)
     return Call(lambda model: model.read(body), native.answer)
 

@@ -15,10 +15,13 @@ __all__ = ["envelope", "error", "is_given", "plain", "predictions", "probabiliti
 T = TypeVar("T")
 
 
-def envelope(body: bytes, shape: type[T], example: str) -> T:
-    """The body as `shape`, whose rows may be still undecoded; RequestRefused says what it should look like."""
+def envelope(body: bytes, shape: msgspec.json.Decoder[T], example: str) -> T:
+    """The body as `shape`, whose rows may be still undecoded; RequestRefused says what it should look like.
+
+    A decoder is made when its module is loaded: msgspec 0.22 ends the process where two threads meet a type first.
+    """
     try:
-        return msgspec.json.decode(body, type=shape)
+        return shape.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not body.strip():
             raise RequestRefused(400, f"The body is empty. Send {example}.") from error

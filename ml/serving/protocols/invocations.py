@@ -37,6 +37,10 @@ class _Instances(msgspec.Struct, forbid_unknown_fields=True):
     instances: msgspec.Raw
 
 
+KEYS: Final = msgspec.json.Decoder(_Keys)
+INSTANCES: Final = msgspec.json.Decoder(_Instances)
+
+
 def routes(service: Service) -> list[Route]:
     """The routes that SageMaker and MLflow share."""
 
@@ -78,7 +82,7 @@ def _is_mlflow(body: bytes, kind: str, model: ServedModel | None) -> bool:
 
 def _keys(body: bytes) -> _Keys | None:
     try:
-        return msgspec.json.decode(body, type=_Keys)
+        return KEYS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -100,7 +104,7 @@ def _read_native(body: bytes, model: ServedModel) -> Rows:
     """A native body, or SageMaker's `{"instances": [{"features": …}]}`."""
     keys = _keys(body)
     if keys and is_given(keys.instances) and _has_features(plain(keys.instances), model.tables.names):
-        return sagemaker.read_features(model, plain(envelope(body, _Instances, FEATURES).instances))
+        return sagemaker.read_features(model, plain(envelope(body, INSTANCES, FEATURES).instances))
     return model.read(body)
 
 

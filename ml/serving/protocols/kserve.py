@@ -27,6 +27,9 @@ class Instances(msgspec.Struct, forbid_unknown_fields=True):
     inputs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+BODY: Final = msgspec.json.Decoder(Instances)
+
+
 def routes(service: Service) -> list[Route]:
     """The routes of this protocol."""
 
@@ -41,7 +44,7 @@ def routes(service: Service) -> list[Route]:
     async def predict(request: Request) -> Response:
         require_type(request.scope, default="application/json")
         require_model(service.host.current, request.parameters["model"])
-        sent = envelope(await service.body(request), Instances, SHAPE)
+        sent = envelope(await service.body(request), BODY, SHAPE)
         if is_given(sent.instances) == is_given(sent.inputs):
             raise RequestRefused(422, f"The body must be {SHAPE}, got none or both of instances and inputs.")
         data = plain(sent.instances if is_given(sent.instances) else sent.inputs)

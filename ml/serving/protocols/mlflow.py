@@ -49,6 +49,10 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
     index: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+BODY: Final = msgspec.json.Decoder(Invocation)
+TABLE: Final = msgspec.json.Decoder(Split)
+
+
 def routes(service: Service) -> list[Route]:
     """What MLflow's clients ask beside /invocations."""
 
@@ -63,7 +67,7 @@ def routes(service: Service) -> list[Route]:
 
 def call(body: bytes) -> Call:
     """The call that a body holds; RequestRefused for one that is no Invocation."""
-    sent = envelope(body, Invocation, SHAPE)
+    sent = envelope(body, BODY, SHAPE)
     key, data = given(sent)
     require_no_parameters(sent.params)
     return Call(lambda model: read_rows(model.tables, key, data), write)
@@ -80,7 +84,7 @@ def given(sent: Invocation) -> tuple[str, bytes]:
 def read_rows(tables: TableReader, key: str, data: bytes) -> Rows:
     """The rows that stand under `key`; RequestRefused for what does not fit."""
     if key == "dataframe_split":
-        split = envelope(data, Split, SPLIT)
+        split = envelope(data, TABLE, SPLIT)
         return tables.lists(plain(split.data), split.columns)
     if key == "inputs" and data.lstrip()[:1] == b"{":
         return tables.columns(data)

@@ -43,6 +43,9 @@ class Inference(msgspec.Struct):
     outputs: list[Output] | None = None
 
 
+BODY: Final = msgspec.json.Decoder(Inference)
+
+
 def routes(service: Service) -> list[Route]:
     """The routes of this protocol."""
 
@@ -113,7 +116,7 @@ def _header_length(scope: Scope, body: bytes) -> int:
 
 
 def _call(json: bytes, binary: bytes) -> Call:
-    sent = envelope(json, Inference, SHAPE)
+    sent = envelope(json, BODY, SHAPE)
     unknown = [output.name[:60] for output in sent.outputs or [] if output.name not in OUTPUTS]
     if unknown:
         raise RequestRefused(422, f"There is no output {unknown[0]!r}; the model gives {' and '.join(OUTPUTS)}.")

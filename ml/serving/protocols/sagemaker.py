@@ -43,6 +43,9 @@ class Features(msgspec.Struct, forbid_unknown_fields=True):
     features: msgspec.Raw
 
 
+ROWS: Final = msgspec.json.Decoder(list[Features])
+
+
 def is_features(data: bytes) -> bool:
     """Whether rows are given as `{"features": …}`."""
     return IS_FEATURES.match(data) is not None
@@ -51,7 +54,7 @@ def is_features(data: bytes) -> bool:
 def read_features(model: ServedModel, data: bytes) -> Rows:
     """A JSON list of Features."""
     try:
-        unwrapped = msgspec.json.decode(data, type=list[Features])
+        unwrapped = ROWS.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         decoded(data)
         raise RequestRefused(422, f'Every row must be {{"features": [value, …]}} and nothing else: {error}.') from error

@@ -64,12 +64,15 @@ class Instances(msgspec.Struct, forbid_unknown_fields=True):
     parameters: Parameters | None = None
 
 
+BODY: Final = msgspec.json.Decoder(Instances)
+
+
 def routes(service: Service, paths: VertexRoutes) -> list[Route]:
     """The routes of this protocol, none outside Vertex AI."""
 
     async def predict(request: Request) -> Response:
         require_type(request.scope)
-        sent = envelope(await service.body(request), Instances, SHAPE)
+        sent = envelope(await service.body(request), BODY, SHAPE)
         explain = sent.parameters is not None and sent.parameters.explain
         data = plain(sent.instances)
         return await service.answer(Call(lambda model: model.tables.rows(data), _write, explain), request)

@@ -39,7 +39,7 @@ class Jobs(pulumi.ComponentResource):
 
     def _pipeline(self, name: str, image: pulumi.Output[str]) -> pulumi.Output[str]:
         config, base = self._args.config, self._args.foundation
-        told = runtime(self, name, base, self._args.tracking)
+        told = runtime(self, name, base, self._args.tracking, config.release)
         pipeline = sagemaker.Pipeline(
             logical(name, "training"),
             pipeline_name=pipeline_name(config),

@@ -44,7 +44,7 @@ class Jobs(pulumi.ComponentResource):
 
     def _train(self, name: str) -> pulumi.Output[str]:
         base = self._args.foundation
-        told = runtime(self, name, base, self._args.tracking)
+        told = runtime(self, name, base, self._args.tracking, self._args.config.release)
         kind = Kind(names.TRAINING, ["train"], {"MLOPS_RUNTIME": told}, base.identity.training, LONGEST_TRAINING_S)
         return define(self, name, kind, base, self._platform.log).arn
 
