@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 
 from infra.simulation.paths import value_at
+from infra.simulation.wire import is_unknown
 
-__all__ = ["DELETED", "Account", "Thing"]
+__all__ = ["DELETED", "PLACES", "Account", "Thing"]
 
+PLACES = re.compile(r"\{(.+?)\}")
 DELETED = " (deleted)"  # ends the type of what is deleted and still keeps its name
 
 
@@ -32,9 +35,13 @@ class Thing(msgspec.Struct):
     secrets: list[str] = []  # the names of properties of which only a hash is kept
 
     def get(self, name: str) -> Any:
-        """An output or input, `metadata.name` as well; `id` is the id."""
+        """An output or input, `metadata.name` as well; `id` is the id, `{group}/{name}` both, None where one lacks."""
         if name == "id":
             return self.id
+        if "{" in name:
+            parts = [self.get(part) for part in PLACES.findall(name)]
+            known = all(isinstance(part, str) and not is_unknown(part) for part in parts)
+            return PLACES.sub(lambda _: parts.pop(0), name) if known else None
         if "." in name:
             return value_at(self.inputs | self.outputs, name)
         return self.outputs.get(name, self.inputs.get(name))

@@ -3,11 +3,12 @@
 import ipaddress
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from zoneinfo import available_timezones
 
-from infra.simulation.paths import value_at, values_at
+from infra.simulation.paths import below, shared, value_at, values_at
 from infra.simulation.relations import relation_problems
 from infra.simulation.rules import Rule, Text
 from infra.simulation.schema import Problem
@@ -22,19 +23,9 @@ def demand_problems(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
     yield from relation_problems(rule, inputs)
     for path, (low, high) in rule.ranges.items():
         for place, value in values_at(inputs, path):
-            if not is_unknown(value) and not low <= float(value) <= high:
+            if _is_number(value) and not low <= float(value) <= high:
                 yield Problem(place, f"{value} is not between {low} and {high}")
-    for names in rule.exactly_one:
-        given = [name for name in names if value_at(inputs, name) is not None]
-        if len(given) != 1:
-            yield Problem(names[0], f"exactly one of {', '.join(names)} is needed, {len(given)} are given")
-    for names in rule.at_most_one:
-        given = [name for name in names if value_at(inputs, name) is not None]
-        if len(given) > 1:
-            yield Problem(given[0], f"{' and '.join(given)} exclude each other")
-    for names in rule.at_least_one:
-        if all(value_at(inputs, name) is None for name in names):
-            yield Problem(names[0], f"{' or '.join(names)} is needed")
+    yield from _alternatives(rule, inputs)
     for path, allowed in rule.values.items():
         for place, value in values_at(inputs, path):
             if not is_unknown(value) and value not in allowed:
@@ -55,6 +46,33 @@ def demand_problems(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
     for path, kind in rule.documents.items():
         for place, value in values_at(inputs, path):
             yield from (Problem(place, reason) for reason in _document_problems(value, kind))
+
+
+def _is_number(value: Any) -> bool:
+    """What may also be a text, such as the name of a port, is none of a number's business."""
+    return not is_unknown(value) and (not isinstance(value, str) or re.fullmatch(r"-?\d+(\.\d+)?", value) is not None)
+
+
+def _alternatives(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
+    for paths in rule.exactly_one:
+        for place, names, given in _given(paths, inputs):
+            if len(given) != 1:
+                yield Problem(place(names[0]), f"exactly one of {', '.join(names)} is needed, {len(given)} are given")
+    for paths in rule.at_most_one:
+        for place, _, given in _given(paths, inputs):
+            if len(given) > 1:
+                yield Problem(place(given[0]), f"{' and '.join(given)} exclude each other")
+    for paths in rule.at_least_one:
+        for place, names, given in _given(paths, inputs):
+            if not given:
+                yield Problem(place(names[0]), f"{' or '.join(names)} is needed")
+
+
+def _given(paths: list[str], inputs: dict[str, Any]) -> Iterator[tuple[Callable[[str], str], list[str], list[str]]]:
+    """For each place that the paths have in common: a name's place, the names, and those that are given there."""
+    holders, names = shared(paths)
+    for at, holder in values_at(inputs, holders):
+        yield partial(below, at), names, [name for name in names if value_at(holder, name) is not None]
 
 
 def _texts(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
@@ -80,6 +98,8 @@ def _cidr_problems(block: str, shortest: int, longest: int) -> Iterator[str]:
     except ValueError as error:
         yield f"{block!r} is no block of IPv4 addresses: {error}"
         return
+    if "/" not in block:
+        yield f"{block!r} is an address: a block ends with the length of its prefix, as {block}/{longest}"
     if not shortest <= network.prefixlen <= longest:
         yield f"{block} has the prefix /{network.prefixlen}; /{shortest} to /{longest} are allowed"
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["changes", "put_at", "replace_at", "texts", "value_at", "values_at", "without_indices"]
+__all__ = ["below", "changes", "put_at", "replace_at", "shared", "texts", "value_at", "values_at", "without_indices"]
 
 
 def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any]]:
@@ -37,6 +37,18 @@ def values_at(value: Any, path: str, found: str = "") -> Iterator[tuple[str, Any
 def value_at(value: Any, path: str) -> Any:
     """The one value at a path of plain names; None where there is none."""
     return next((each for _, each in values_at(value, path)), None)
+
+
+def below(place: str, path: str) -> str:
+    """The path from a place on."""
+    return f"{place}.{path}" if place else path
+
+
+def shared(paths: list[str]) -> tuple[str, list[str]]:
+    """The path that all have in common, and what is left of each: `a[].b`, `a[].c` → `a[]`, [`b`, `c`]."""
+    parts = [path.split(".") for path in paths]
+    same = next((i for i, each in enumerate(zip(*parts, strict=False)) if len(set(each)) > 1), 0)
+    return ".".join(parts[0][:same]), [".".join(each[same:]) for each in parts]
 
 
 def _parsed(text: Any) -> Any:

@@ -1,12 +1,13 @@
 """What one property of a resource demands of another."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from infra.simulation.paths import value_at, values_at
+from infra.simulation.paths import below, shared, value_at, values_at
 from infra.simulation.rules import Condition, Rule
 from infra.simulation.schema import Problem
 from infra.simulation.wire import contains_unknown, is_unknown
@@ -20,7 +21,7 @@ def relation_problems(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
         holder, _, name = path.rpartition(".")
         for place, value in values_at(inputs, holder):
             if isinstance(value, dict) and value.get(name) is None:
-                yield Problem(_below(place, name), "is required and missing")
+                yield Problem(below(place, name), "is required and missing")
     yield from _listed(rule, inputs)
     for paths in rule.orders:
         yield from _ordered(paths, inputs)
@@ -49,27 +50,49 @@ def _listed(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
     for path in rule.distinct:
         holder, _, rest = path.rpartition("[]")
         for place, elements in values_at(inputs, holder):
-            found = [each for _, each in values_at({"at": elements}, f"at[]{rest}") if not is_unknown(each)]
-            named = [each for each in found if isinstance(each, str | int | float)]
-            for twice in sorted({each for each in named if named.count(each) > 1}, key=str):
-                yield Problem(place, f"has {twice!r} more than once, and each needs another{rest.replace('.', ' ')}")
+            named = list(_named(elements, rest.removeprefix(".").split("+")))
+            for twice in sorted({each for each in named if named.count(each) > 1}):
+                yield Problem(place, f"has {twice} more than once, and each needs another{rest.translate(WORDS)}")
+    for path in rule.several:
+        holder, _, name = path.rpartition("[].")
+        for place, elements in values_at(inputs, holder):
+            for index, each in enumerate(elements) if len(elements) > 1 else ():
+                if value_at(each, name) is None:
+                    yield Problem(f"{place}[{index}].{name}", "is needed where there are several")
+
+
+WORDS = str.maketrans({".": " ", "+": " and "})
+
+
+def _named(elements: Any, paths: list[str]) -> Iterator[str]:
+    """What each element has at the paths, as text, of those that have the first and none that isn't known yet."""
+    for each in elements if isinstance(elements, list) else ():
+        found = [value_at({"at": each}, f"at.{path}" if path else "at") for path in paths]
+        if found[0] is not None and all(isinstance(v, str | int | float | None) and not is_unknown(v) for v in found):
+            yield " ".join(repr(value) for value in found if value is not None)
 
 
 def _ordered(paths: list[str], inputs: dict[str, Any]) -> Iterator[Problem]:
     """The largest of each against the smallest of the next, in each element of the list that they are all in."""
-    parts = [path.split(".") for path in paths]
-    same = next((i for i, each in enumerate(zip(*parts, strict=False)) if len(set(each)) > 1), 0)
-    shared, rests = ".".join(parts[0][:same]), [".".join(each[same:]) for each in parts]
-    for place, holder in values_at(inputs, shared):
-        given = [[value for _, value in values_at(holder, rest)] for rest in rests]
-        numbers = [
-            (rest, [float(v) for v in values]) for rest, values in zip(rests, given, strict=True) if _all_known(values)
-        ]
-        for (lower, low), (upper, high) in pairwise(numbers):
-            if max(low) > min(high):
-                yield Problem(
-                    _below(place, lower), f"{max(low):g} is more than {_below(place, upper)}, which is {min(high):g}"
-                )
+    holders, rests = shared(paths)
+    for place, holder in values_at(inputs, holders):
+        given = [(rest, [value for _, value in values_at(holder, rest)]) for rest in rests]
+        known = [(rest, values) for rest, values in given if _all_known(values)]
+        for (lower, lows), (upper, highs) in pairwise(known):
+            low, high = max(lows, key=_number), min(highs, key=_number)
+            if _number(low) > _number(high):
+                yield Problem(below(place, lower), f"{low} is more than {below(place, upper)}, which is {high}")
+
+
+SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18} | {
+    f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", 1)
+}
+
+
+def _number(value: Any) -> float:
+    """Also a quantity as Kubernetes writes them, such as 500m and 2Gi; NaN, more than nothing, for what is none."""
+    written = re.fullmatch(r"(-?\d+(?:\.\d+)?(?:e\d+)?)([mkMGTPE]|[KMGTPE]i)?", str(value))
+    return float(written[1]) * SUFFIXES.get(written[2], 1.0) if written else math.nan
 
 
 def _all_known(values: list[Any]) -> bool:
@@ -110,20 +133,16 @@ def _conditional(condition: Condition, inputs: dict[str, Any], at: str) -> Itera
     for path in condition.needs:
         holder = inputs.get(re.split(r"[.\[{]", path)[0])
         if not contains_unknown(holder) and not list(values_at(inputs, path)):
-            yield Problem(_below(at, path), condition.why)
+            yield Problem(below(at, path), condition.why)
     for path in condition.forbids:
         if found := list(values_at(inputs, path)):
-            yield Problem(_below(at, found[0][0]), condition.why)
+            yield Problem(below(at, found[0][0]), condition.why)
     for path, pattern in condition.demands.items():
         for place, value in values_at(inputs, path):
             if not is_unknown(value) and not re.fullmatch(pattern, _text(value)):
-                yield Problem(_below(at, place), f"{_text(value)!r} {condition.why}")
+                yield Problem(below(at, place), f"{_text(value)!r} {condition.why}")
 
 
 def _text(value: Any) -> str:
     """As it is written in a program's configuration."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _below(place: str, path: str) -> str:
-    return f"{place}.{path}" if place else path

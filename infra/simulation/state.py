@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from infra.simulation.account import DELETED, Thing
+from infra.simulation.account import DELETED, PLACES, Thing
 from infra.simulation.iam import policy_size, principal_arns
 from infra.simulation.managed import managed_policy_problem
 from infra.simulation.network import network_problems
@@ -69,7 +69,8 @@ def _taken(rule: Rule, thing: Thing, others: list[Thing], world: list[Thing]) ->
             same_place = scope != "region" or other.region == thing.region
             if other.type == thing.type and other.get(name) == value and same_place:
                 where = {"region": f"in {thing.region}", "account": "in this account", "world": "in the world"}[scope]
-                yield Problem(name, f"{value!r} is taken: there is {other.label} {where} already")
+                place = ", ".join(PLACES.findall(name)) or name
+                yield Problem(place, f"{value!r} is taken: there is {other.label} {where} already")
                 break
 
 

@@ -63,7 +63,10 @@ def _paths(rule: Rule) -> Iterator[str]:
         yield from (f"{at}{path}" for path in (each.when, *each.needs, *each.forbids, *each.demands))
     yield from (*rule.keys, *rule.defaults, *rule.required, *rule.configured, *rule.blocks)
     yield from (*rule.covered, *rule.covered.values(), *(path for paths in rule.orders for path in paths))
-    yield from (*rule.distinct, *rule.steps, *rule.timezones, *rule.regional, *rule.about, *rule.assumed)
+    yield from (*rule.steps, *rule.timezones, *rule.regional, *rule.about, *rule.assumed, *rule.several)
+    for path in rule.distinct:
+        holder, _, names = path.rpartition("[]")
+        yield from (f"{holder}[].{name}" if name else f"{holder}[]" for name in names.removeprefix(".").split("+"))
     yield from (*rule.sizes, *rule.sums, *rule.below, *rule.among, *rule.among.values())
     yield from () if rule.replaces == "all" else rule.replaces
     yield from (name for names in rule.exactly_one + rule.at_most_one + rule.at_least_one for name in names)

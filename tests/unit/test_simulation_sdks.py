@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pulumi.runtime.proto import provider_pb2
 from infra.simulation.faults import Fault
 from infra.simulation.wire import decode, encode, secret_names
 from tests.simulated import UNKNOWN, Refused, cloud
-from tests.wrong_programs import SDKS, WRONG, Clouds
+from tests.wrong_programs import LATER, SDKS, WRONG, Clouds
 
 
 @pytest.fixture
@@ -31,6 +31,17 @@ def test_a_wrong_program_is_refused_with_a_sentence(case: str, clouds: Clouds) -
     act, sentence = WRONG[case]
     with pytest.raises(Refused, match=sentence):
         act(clouds)
+
+
+@pytest.mark.parametrize("case", LATER, ids=lambda case: f"{case['sdk']}: {case['case']}")
+def test_another_wrong_program_is_refused_or_said_not_to_be(case: dict[str, Any], tmp_path: Path) -> None:
+    *before, (type_, wrong) = case["makes"]
+    with cloud(tmp_path, package=case["sdk"]) as sdk:
+        for number, (right, properties) in enumerate(before):
+            sdk.create(right, f"before-{number}", **properties)
+        refused = nullcontext() if "because" in case else pytest.raises(Refused, match=re.escape(case["says"]))
+        with refused:
+            sdk.create(type_, "wrong", **wrong)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ AZURE: dict[str, tuple[Callable[[Clouds], Any], str]] = {
                 "w",
                 resourceGroupName="mlops",
                 identity={"type": "SystemAssigned"},
+                storageAccount=c.store()["id"],
                 keyVault="/subscriptions/00000000-0000-4000-8000-000000000000/resourceGroups/mlops/providers/Microsoft.KeyVault/vaults/gone",
             )
         ),

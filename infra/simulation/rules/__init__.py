@@ -1,5 +1,6 @@
 """What services demand beyond their SDK's types: data, one file a service, read into these classes."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -136,7 +137,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     configured: list[str] = []  # what the program or the provider's configuration must say
     parts: dict[str, str] = {}  # path → the package's part that stands there
     sizes: dict[str, tuple[int, int]] = {}  # path of a list or mapping → how many elements it has
-    distinct: list[str] = []  # paths of what no two elements may have the same
+    distinct: list[str] = []  # paths of what no two elements may have the same, `rules[].direction+priority` together
+    several: list[str] = []  # paths of what each element must have where a list has more than one
     steps: dict[str, list[int]] = {}  # path of a number → what it must be a multiple of, and what is allowed besides
     timezones: list[str] = []
     sums: dict[str, int] = {}  # path of numbers → what they come to
@@ -150,7 +152,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assumed: dict[str, str] = {}  # path of a role's ARN → the service that must be able to assume it
     replaces: list[str] | Literal["all"] = []
     updates: list[str] = []  # with `replaces: all`, what can be changed all the same
-    exactly_one: list[list[str]] = []
+    exactly_one: list[list[str]] = []  # like `orders`, these hold in each place that the paths have in common
     at_most_one: list[list[str]] = []
     at_least_one: list[list[str]] = []
     # Path of a property → type (or `type.output`) of what must be there; `aws:type` is in whatever account of AWS,
@@ -196,6 +198,11 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     distinct: list[str] = []
     required: list[str] = []
     replaces: list[str] = []
+    orders: list[list[str]] = []
+    exactly_one: list[list[str]] = []
+    at_most_one: list[list[str]] = []
+    conditions: list[Condition] = []
+    parts: dict[str, str] = {}
 
 
 class Tags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -250,7 +257,7 @@ def rule_for(token: str) -> Rule | None:
 
 def _completed(rule: Rule, package: Package) -> Rule:
     """With what holds for every type, and with the parts that stand in it; what is null or empty holds not here."""
-    parts = [("", package.every), *((f"{path}.", package.parts[name]) for path, name in rule.parts.items())]
+    parts = [("", package.every), *_standing(rule.parts, package)]
     mappings: dict[str, dict[str, Any]] = {}
     for name in ("autoname", "texts", "keys", "defaults", "ranges", "values", "among", "sizes", "refers"):
         below = {f"{at}{path}": value for at, part in parts for path, value in getattr(part, name).items()}
@@ -262,8 +269,25 @@ def _completed(rule: Rule, package: Package) -> Rule:
         name: [f"{at}{path}" for at, part in parts for path in getattr(part, name)] + getattr(rule, name)
         for name in ("required", "distinct")
     }
+    grouped = {
+        name: [[f"{at}{path}" for path in paths] for at, part in parts for paths in getattr(part, name)]
+        + getattr(rule, name)
+        for name in ("orders", "exactly_one", "at_most_one")
+    }
+    conditions = [
+        msgspec.structs.replace(each, at=f"{at}{each.at}".rstrip(".")) for at, part in parts for each in part.conditions
+    ]
     replaces = rule.replaces if rule.replaces == "all" else [*package.every.replaces, *rule.replaces]
-    return msgspec.structs.replace(rule, **mappings, **listed, replaces=replaces)
+    return msgspec.structs.replace(
+        rule, **mappings, **listed, **grouped, conditions=conditions + rule.conditions, replaces=replaces
+    )
+
+
+def _standing(parts: dict[str, str], package: Package, at: str = "") -> Iterator[tuple[str, Part]]:
+    """Where which part stands, those that stand in others too."""
+    for path, name in parts.items():
+        yield f"{at}{path}.", package.parts[name]
+        yield from _standing(package.parts[name].parts, package, f"{at}{path}.")
 
 
 def all_rules() -> dict[str, Rule]:
