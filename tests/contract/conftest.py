@@ -12,11 +12,13 @@ import yaml
 from pulumi.runtime import mocks
 
 from infra import blueprint, release
-from infra.config import StackConfig
+from infra.config import ENVIRONMENTS, StackConfig
 from tests.mocked_engine import run_program
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "sha256:" + "a" * 64
+SAGEMAKER = [f"aws-sagemaker-{environment}" for environment in ENVIRONMENTS]
+ALL = [f"aws-{platform}-{environment}" for platform in ("sagemaker", "serverless") for environment in ENVIRONMENTS]
 
 
 @dataclass(frozen=True)
