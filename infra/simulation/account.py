@@ -40,8 +40,8 @@ class Thing(msgspec.Struct):
             return self.id
         if "{" in name:
             parts = [self.get(part) for part in PLACES.findall(name)]
-            known = all(isinstance(part, str) and not is_unknown(part) for part in parts)
-            return PLACES.sub(lambda _: parts.pop(0), name) if known else None
+            known = all(isinstance(part, str | int | float) and not is_unknown(part) for part in parts)
+            return PLACES.sub(lambda _: str(parts.pop(0)), name) if known else None
         if "." in name:
             return value_at(self.inputs | self.outputs, name)
         return self.outputs.get(name, self.inputs.get(name))

@@ -1,5 +1,6 @@
 """The grammar of IAM documents, checked without an account (IAM user guide, "Grammar of the JSON policy language")."""
 
+import fnmatch
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -66,8 +67,21 @@ def policy_problems(document: Any, kind: str) -> Iterator[str]:
     sids = [each["Sid"] for each in listed if isinstance(each, Mapping) and each.get("Sid")]
     if repeated := {sid for sid in sids if sids.count(sid) > 1}:
         yield f"has more than one statement with the Sid {', '.join(sorted(repeated))}"
+    if kind == "key" and listed and not any(_keeps_open(each) for each in listed):
+        yield "lets nobody of AWS change it again: allow kms:* (or kms:PutKeyPolicy) to the account's root or a role"
     if (size := policy_size(document)) > LONGEST[kind]:
         yield f"has {size} characters without white space; {LONGEST[kind]} are allowed"
+
+
+def _keeps_open(statement: Any) -> bool:
+    """Whether somebody may change the key's policy again, without which KMS takes none."""
+    if not isinstance(statement, Mapping) or statement.get("Effect") != "Allow":
+        return False
+    principal = statement.get("Principal")
+    somebody = principal == "*" or (isinstance(principal, Mapping) and "AWS" in principal)
+    return somebody and any(
+        fnmatch.fnmatchcase("kms:putkeypolicy", str(each).lower()) for each in _list(statement.get("Action"))
+    )
 
 
 def policy_size(document: Any) -> int:
@@ -114,6 +128,8 @@ def _targets(statement: Mapping[str, Any], kind: str) -> Iterator[str]:
     if kind == "trust":
         if {"Resource", "NotResource"} & statement.keys():
             yield "has a Resource, which a role's trust policy can't have"
+        if others := [each for each in _list(statement.get("Action")) if not str(each).startswith("sts:")]:
+            yield f"has Action {others[0]!r}; a role's trust policy says who may take it, by actions of sts alone"
     elif kind != "repository":  # an image repository's policy speaks of that repository alone
         yield from _one_of(statement, "Resource", "NotResource")
     if kind in OF_IDENTITIES:

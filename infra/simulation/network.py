@@ -1,4 +1,4 @@
-"""What a network demands of what goes into it: blocks inside their network, siblings apart, zones of the region."""
+"""What a network demands of what goes into it: blocks inside it and apart, zones of the region, parts of no other."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ def network_problems(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[
     """Every block and zone that can't be where it is put."""
     yield from _outside(rule, thing, others)
     yield from _overlapping(rule, thing, others)
+    yield from _mixed(rule, thing, others)
     for path in rule.zones:
         zones = [f"{thing.region}{letter}" for letter in _rules(thing).regions.get(thing.region, [])]
         for place, zone in values_at(thing.inputs, path):
@@ -52,6 +53,34 @@ def _overlapping(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Prob
                 continue
             if ipaddress.IPv4Network(block).overlaps(ipaddress.IPv4Network(theirs)):
                 yield Problem(path, f"{block} overlaps {theirs}, the block of {sibling.label}")
+
+
+def _mixed(rule: Rule, thing: Thing, others: list[Thing]) -> Iterator[Problem]:
+    """What doesn't go together: parts of two networks, or twice the same zone."""
+    for name, paths in rule.alike.items():
+        first = (thing.label, thing.get(name)) if thing.get(name) else None
+        for place, found in _referred(rule, thing, paths, others):
+            first = first or (found.label, found.get(name))
+            if found.get(name) not in (None, first[1]) and not is_unknown(first[1]):
+                yield Problem(place, f"{found.label} has {name} {found.get(name)!r}, and {first[0]} has {first[1]!r}")
+    for name, paths in rule.unlike.items():
+        taken: dict[Any, Thing] = {}
+        for place, found in _referred(rule, thing, paths, others):
+            value = found.get(name)
+            if value in taken and not is_unknown(value):
+                yield Problem(
+                    place, f"{found.label} has {name} {value!r}, like {taken[value].label}; each needs another"
+                )
+            elif isinstance(value, str):
+                taken[value] = found
+
+
+def _referred(rule: Rule, thing: Thing, paths: list[str], others: list[Thing]) -> Iterator[tuple[str, Thing]]:
+    for path in paths:
+        for place, value in values_at(thing.inputs, path):
+            found = referenced(rule.refers[path], value, others) if isinstance(value, str) else None
+            if found and found.get("id") == value:
+                yield place, found
 
 
 def _containers(rule: Rule, thing: Thing, path: str, others: list[Thing]) -> list[Thing]:

@@ -28,12 +28,18 @@ def test_paths_exist_in_the_sdk_and_every_output_is_accounted_for(token: str) ->
     for path in (part for whole in _paths(rule) for part in whole.split("/")):
         if path not in everywhere or path.partition(".")[0] in schema.inputs:
             _walk(path, Type("object", properties=schema.inputs))
+    for each in rule.conditions:
+        at = _walk(f"{each.at}.{each.when}".lstrip("."), Type("object", properties=schema.inputs))
+        assert at.kind not in ("map", "object", "list"), f"{each.when}: what is compared must be one value"
+        assert each.needs or each.forbids or each.demands
     assert rule.makes is None or rule.makes in makers()
     known = {*schema.inputs, *schema.outputs}
     assert not rule.outputs.keys() - known
     computed = {name for name in schema.outputs if name not in schema.inputs} - package.outputs.keys()
     assert computed == {*rule.unset, *(rule.outputs.keys() & computed)}
-    assert set(rule.holds) <= rule.refers.keys()
+    assert {*rule.holds, *(p for each in (rule.alike, rule.unlike) for paths in each.values() for p in paths)} <= {
+        *rule.refers
+    }
     assert rule.counts.keys() <= set(schema.outputs)
     assert {when for when in rule.counts.values() if when} <= set(schema.inputs)
 
@@ -72,11 +78,12 @@ def _paths(rule: Rule) -> Iterator[str]:
     yield from (name for names in rule.exactly_one + rule.at_most_one + rule.at_least_one for name in names)
 
 
-def _walk(path: str, type_: Type) -> None:
+def _walk(path: str, type_: Type) -> Type:
+    """What stands at the path."""
     for part in path.partition("{}")[0].split("."):  # what is in a JSON text, no SDK knows
         name = part.removesuffix("[]")
         if type_.kind == "any":
-            return
+            return type_
         if type_.kind == "map":  # of whatever names
             type_ = type_.of[0]
             continue
@@ -85,6 +92,7 @@ def _walk(path: str, type_: Type) -> None:
         if part.endswith("[]"):
             assert type_.kind == "list", f"{path}: {name} is no list"
             type_ = type_.of[0]
+    return type_
 
 
 def test_every_installed_sdk_has_rules() -> None:

@@ -35,13 +35,23 @@ def test_a_wrong_program_is_refused_with_a_sentence(case: str, clouds: Clouds) -
 
 @pytest.mark.parametrize("case", LATER, ids=lambda case: f"{case['sdk']}: {case['case']}")
 def test_another_wrong_program_is_refused_or_said_not_to_be(case: dict[str, Any], tmp_path: Path) -> None:
-    *before, (type_, wrong) = case["makes"]
+    *before, (wrong, called, given) = case["makes"]
+    made: dict[str, Any] = {}
     with cloud(tmp_path, package=case["sdk"]) as sdk:
-        for number, (right, properties) in enumerate(before):
-            sdk.create(right, f"before-{number}", **properties)
+        for type_, name, properties in before:
+            made[name] = sdk.create(type_, name, **referring(properties, made))
         refused = nullcontext() if "because" in case else pytest.raises(Refused, match=re.escape(case["says"]))
         with refused:
-            sdk.create(type_, "wrong", **wrong)
+            sdk.create(wrong, called, **referring(given, made))
+
+
+def referring(value: Any, made: dict[str, Any]) -> Any:
+    """With the id, or `its` output, of what was made before in the place of `{of: name}`."""
+    if isinstance(value, dict) and "of" in value:
+        return made[value["of"]][value.get("its", "id")]
+    if isinstance(value, dict):
+        return {key: referring(each, made) for key, each in value.items()}
+    return [referring(each, made) for each in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(

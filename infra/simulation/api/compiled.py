@@ -16,7 +16,7 @@ from infra.simulation.schema import Type, cache_folder, resource_schema
 __all__ = ["contract_of"]
 
 CONTRACT = msgspec.json.Decoder(Contract)  # made before threads: see infra/simulation/schema/cache.py
-FORMAT = "3"
+FORMAT = "4"
 PUBLISHERS = {"aws": "botocore", "databricks": "databricks-sdk", "gcp": "google-api-python-client"}  # by SDK
 
 
@@ -120,7 +120,9 @@ def _contract(
     if shape.type_name == "structure" and type_.kind == "list":  # a list of one here
         return Contract("only", path, high=1, of=(_contract(shape, type_.of[0], rules, f"{at}[]", within, ()),))
     if shape.type_name == "map" and type_.kind == "map":
-        return Contract("map", path, of=(_contract(shape.value, type_.of[0], rules, at, within, ()),))
+        value = _contract(shape.value, type_.of[0], rules, at, within, ())
+        key = getattr(shape, "key", None)  # botocore alone says what keys look like
+        return Contract("map", path, of=(value, *([Contract("string", **_limits(key))] if key else [])))
     return Contract(shape.type_name, path, **_limits(shape), enum=tuple(shape.metadata.get("enum", ())))
 
 

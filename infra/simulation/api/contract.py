@@ -29,7 +29,7 @@ class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
     enum: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     members: dict[str, "Contract"] = {}  # by the property's name
-    of: tuple["Contract", ...] = ()  # a list's element, a map's value, a tag's key and value
+    of: tuple["Contract", ...] = ()  # a list's element, a map's value and key, a tag's key and value
 
 
 def contract_problems(value: Any, contract: Contract, operation: str, path: str = "") -> Iterator[Problem]:
@@ -54,6 +54,8 @@ def contract_problems(value: Any, contract: Contract, operation: str, path: str 
     elif contract.kind == "map" and isinstance(value, dict):
         for key, element in value.items():
             yield from contract_problems(element, contract.of[0], operation, f"{prefix}{key}")
+            for named in contract.of[1:]:
+                yield from contract_problems(key, named, operation, f"{prefix}{key}")
     elif contract.kind == "tags" and isinstance(value, dict):
         for key, element in value.items():
             yield from contract_problems(key, contract.of[0], operation, f"{prefix}{key}")

@@ -171,6 +171,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inside: dict[str, str] = {}  # path of a CIDR block → path of what refers to the network that must contain it
     blocks: list[str] = []  # where a network has its blocks, unless it is the place where what is inside has its own
     apart: dict[str, str] = {}  # path of a CIDR block → property that siblings share, which must not overlap
+    alike: dict[str, list[str]] = {}  # property → paths of what this refers to: all have the same, and this too
+    unlike: dict[str, list[str]] = {}  # property → paths of what this refers to: each has another
     api: Api | None = None
     mirror: Mirror | None = None
 
