@@ -3,8 +3,7 @@
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -57,22 +56,23 @@ def _alternatives(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
     for paths in rule.exactly_one:
         for place, names, given in _given(paths, inputs):
             if len(given) != 1:
-                yield Problem(place(names[0]), f"exactly one of {', '.join(names)} is needed, {len(given)} are given")
+                said = f"exactly one of {', '.join(names)} is needed, {len(given)} are given"
+                yield Problem(below(place, names[0]), said)
     for paths in rule.at_most_one:
         for place, _, given in _given(paths, inputs):
             if len(given) > 1:
-                yield Problem(place(given[0]), f"{' and '.join(given)} exclude each other")
+                yield Problem(below(place, given[0]), f"{' and '.join(given)} exclude each other")
     for paths in rule.at_least_one:
         for place, names, given in _given(paths, inputs):
             if not given:
-                yield Problem(place(names[0]), f"{' or '.join(names)} is needed")
+                yield Problem(below(place, names[0]), f"{' or '.join(names)} is needed")
 
 
-def _given(paths: list[str], inputs: dict[str, Any]) -> Iterator[tuple[Callable[[str], str], list[str], list[str]]]:
-    """For each place that the paths have in common: a name's place, the names, and those that are given there."""
+def _given(paths: list[str], inputs: dict[str, Any]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """For each place that the paths have in common: the place, the names in it, and those that are given."""
     holders, names = shared(paths)
-    for at, holder in values_at(inputs, holders):
-        yield partial(below, at), names, [name for name in names if value_at(holder, name) is not None]
+    for place, holder in values_at(inputs, holders):
+        yield place, names, [name for name in names if value_at(holder, name) is not None]
 
 
 def _texts(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:

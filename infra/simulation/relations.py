@@ -38,10 +38,10 @@ def _listed(rule: Rule, inputs: dict[str, Any]) -> Iterator[Problem]:
         for place, value in values_at(inputs, path):
             if isinstance(value, list | dict) and not fewest <= len(value) <= most:
                 yield Problem(place, f"has {len(value)} elements; {fewest} to {most} are allowed")
-    for path, total in rule.sums.items():
+    for path, totals in rule.sums.items():
         numbers = [value for _, value in values_at(inputs, path)]
-        if numbers and not any(is_unknown(number) for number in numbers) and sum(map(float, numbers)) != total:
-            yield Problem(path, f"{' + '.join(map(str, numbers))} is not {total}")
+        if numbers and not any(is_unknown(number) for number in numbers) and sum(map(float, numbers)) not in totals:
+            yield Problem(path, f"{' + '.join(map(str, numbers))} is not {' or '.join(map(str, totals))}")
     for path, where in rule.among.items():
         known = [value for _, value in values_at(inputs, where)]
         for place, value in values_at(inputs, path):

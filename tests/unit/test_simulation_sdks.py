@@ -17,7 +17,7 @@ from pulumi.runtime.proto import provider_pb2
 from infra.simulation.faults import Fault
 from infra.simulation.wire import decode, encode, secret_names
 from tests.simulated import UNKNOWN, Refused, cloud
-from tests.wrong_programs import LATER, SDKS, WRONG, Clouds
+from tests.wrong_programs import LATER, RIGHT, SDKS, WRONG, Clouds
 
 
 @pytest.fixture
@@ -43,6 +43,14 @@ def test_another_wrong_program_is_refused_or_said_not_to_be(case: dict[str, Any]
         refused = nullcontext() if "because" in case else pytest.raises(Refused, match=re.escape(case["says"]))
         with refused:
             sdk.create(wrong, called, **referring(given, made))
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: f"{case['sdk']}: {case['case']}")
+def test_what_is_near_a_mistake_is_let_through(case: dict[str, Any], tmp_path: Path) -> None:
+    made: dict[str, Any] = {}
+    with cloud(tmp_path, package=case["sdk"]) as sdk:
+        for type_, name, properties in case["makes"]:
+            made[name] = sdk.create(type_, name, **referring(properties, made))
 
 
 def referring(value: Any, made: dict[str, Any]) -> Any:

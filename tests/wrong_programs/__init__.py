@@ -1,7 +1,7 @@
-"""Wrong programs of five SDKs, each with the sentence that its author needs."""
+"""Wrong programs, each with the sentence that its author needs, and right ones that are near a mistake."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -11,9 +11,12 @@ from tests.wrong_programs.gcp import GCP
 from tests.wrong_programs.kubernetes import KUBERNETES
 from tests.wrong_programs.made import MADE
 
-__all__ = ["LATER", "SDKS", "WRONG", "Clouds"]
+__all__ = ["LATER", "RIGHT", "SDKS", "WRONG", "Clouds"]
 
-LATER: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "later.yaml").read_text(encoding="utf-8"))
+LATER, RIGHT = (
+    cast(list[dict[str, Any]], yaml.safe_load((Path(__file__).parent / file).read_text(encoding="utf-8")))
+    for file in ("later.yaml", "right.yaml")
+)
 WRONG = {
     f"{name}: {case}": wrong
     for name, cases in (("azure", AZURE), ("gcp", GCP), ("kubernetes", KUBERNETES), ("made", MADE))

@@ -141,7 +141,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     several: list[str] = []  # paths of what each element must have where a list has more than one
     steps: dict[str, list[int]] = {}  # path of a number → what it must be a multiple of, and what is allowed besides
     timezones: list[str] = []
-    sums: dict[str, int] = {}  # path of numbers → what they come to
+    sums: dict[str, list[int]] = {}  # path of numbers → what they may come to
     orders: list[list[str]] = []  # paths of numbers, none smaller than the one before; each in its own `rules[]`
     covered: dict[str, str] = {}  # path of a mapping → path of another that must have all that is in it
     among: dict[str, str] = {}  # path → path of the same resource where its value must be found
