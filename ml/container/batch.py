@@ -11,7 +11,7 @@ from ml.aws.batch import JOB_ID
 from ml.problem import load_problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.reason import PERSON, REASON, is_challenge
+from ml.training.reason import PERSON, REASON
 
 __all__ = ["is_job", "run_job"]
 
@@ -30,14 +30,13 @@ def run_job() -> None:
 
     runtime, problem = Runtime.load(), load_problem()
     progress("Loading the training libraries")
-    from ml.feedback.challenger import challenge
+    from ml.feedback.challenger import asked_for
     from ml.training.batch import report_key
     from ml.training.candidate import Report
     from ml.training.gates import table
     from ml.training.train import train
 
-    asked = is_challenge(os.environ.get(REASON, PERSON))
-    live, comparing = challenge(problem, runtime, progress) if asked else (None, None)
+    live, comparing = asked_for(os.environ.get(REASON, PERSON), problem, runtime, progress)
     with TemporaryDirectory() as nothing:  # no checkout: what is in the store under the problem's digests is trained on
         result = train(problem, runtime, Path(nothing), progress, live=live, against_champion=comparing)
     trained = result.trained

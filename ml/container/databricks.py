@@ -23,7 +23,7 @@ from ml.store import Store
 from ml.training.candidate import Report
 from ml.training.databricks import RESULT
 from ml.training.datasets import key_of_dataset
-from ml.training.reason import PERSON, is_challenge
+from ml.training.reason import PERSON
 
 __all__ = ["main"]
 
@@ -86,10 +86,10 @@ def _train(given: Given) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(store.read(kept))
         click.echo("Loading the training libraries")
-        from ml.feedback.challenger import challenge
+        from ml.feedback.challenger import asked_for
         from ml.training.train import train
 
-        live, comparing = challenge(problem, runtime, click.echo) if is_challenge(given.reason) else (None, None)
+        live, comparing = asked_for(given.reason, problem, runtime, click.echo)
         trained = train(problem, runtime, Path(root), click.echo, live=live, against_champion=comparing)
     found = trained.trained
     result = Report(run_id=trained.run_id, evaluation=found.evaluation, gates=found.gates)

@@ -24,7 +24,7 @@ import msgspec
 from ml.errors import InputRefused, MlopsError
 from ml.problem import Problem, load_problem
 from ml.runtime import Runtime
-from ml.training.reason import PERSON, REASON, is_challenge
+from ml.training.reason import PERSON, REASON
 
 if TYPE_CHECKING:
     from ml.training.fit import Prepared, Trained
@@ -105,7 +105,7 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
         root = Path(scratch) / "checkout"
         _lay_out(job, problem, root)
         progress("Loading the training libraries")
-        from ml.feedback.challenger import challenge
+        from ml.feedback.challenger import asked_for
         from ml.store import Store
         from ml.training.fit import fit, prepare
         from ml.training.folder import write_candidate
@@ -116,8 +116,7 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
             data = prepare(problem, Store((Path(scratch) / "store").as_uri()), root, progress)
             trained = fit(problem, data, root, progress)
         else:
-            asked = is_challenge(environment.get(REASON, PERSON))
-            live, comparing = challenge(problem, runtime, progress) if asked else (None, None)
+            live, comparing = asked_for(environment.get(REASON, PERSON), problem, runtime, progress)
             result = train(problem, runtime, root, progress, live=live, against_champion=comparing)
             data, trained, run_id = result.data, result.trained, result.run_id
         candidate = Path(scratch) / "candidate"

@@ -38,10 +38,12 @@ from ml.training.evaluation import ChampionComparison
 from ml.training.features import inputs, positives
 from ml.training.fit import Comparing
 from ml.training.metrics import ScoredRows
+from ml.training.reason import is_challenge
 
-__all__ = ["Live", "against", "challenge", "live_rows"]
+__all__ = ["Live", "against", "asked_for", "challenge", "live_rows"]
 
 NAME: Final = "live"
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,30 @@ class Live:
     unusable: int
 
 
-def challenge(problem: Problem, runtime: Runtime, progress: Callable[[str], None]) -> tuple[Dataset, Comparing]:
-    """What a job that the monitor asked for learns from beside the datasets, and its comparison with the champion.
+def asked_for(
+    reason: str, problem: Problem, runtime: Runtime, progress: Progress
+) -> tuple[Dataset, Comparing] | tuple[None, None]:
+    """What a job with this reason learns from beside the datasets, and its comparison with the champion.
 
-    As in `mlops retrain`; whoever asked has seen that there are enough rows. The outcome is one of the candidate's
-    gates. InputRefused where no release is pinned.
+    Nothing unless the monitor asked, who has seen that there are enough rows. InputRefused where no release is pinned.
     """
+    if not is_challenge(reason):
+        return None, None
     if runtime.release is None:
         raise InputRefused(f"The stack {runtime.stack} serves nothing, so there is no champion to challenge.")
     store = Store(runtime.store_uri)
-    live = live_rows(problem, store, pl.DataFrame(joined(store, problem, *ALWAYS)))
+    labelled = pl.DataFrame(joined(store, problem, *ALWAYS))
+    live, comparing = challenge(problem, store, runtime.release, labelled, progress)
+    return live.older, comparing
+
+
+def challenge(
+    problem: Problem, store: Store, champion: str, labelled: pl.DataFrame, progress: Progress
+) -> tuple[Live, Comparing]:
+    """The labelled live rows, split, and the comparison with the champion: its outcome is one of the gates."""
+    live = live_rows(problem, store, labelled)
     progress(f"{len(live.older.frame):,} live rows to train on, {len(live.newest):,} newer ones to compare on")
-    return live.older, partial(against, problem, store, runtime.release, live)
+    return live, partial(against, problem, store, champion, live)
 
 
 def live_rows(problem: Problem, store: Store, labelled: pl.DataFrame) -> Live:

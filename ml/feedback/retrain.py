@@ -1,6 +1,5 @@
 """Train a challenger when it is time to: once, gated as every release, and compared with the champion."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,21 +96,13 @@ def _train(
 ) -> tuple[str, str]:
     """The release candidate's digest and its MLflow run."""
     progress("Loading the training libraries")
-    from ml.feedback.challenger import against, live_rows
+    from ml.feedback.challenger import challenge
     from ml.release.release import release
     from ml.training.train import train
 
     store, champion = Store(source.store_uri), str(source.release)
-    live = live_rows(problem, store, labelled)
-    progress(f"{len(live.older.frame):,} live rows to train on, {len(live.newest):,} newer ones to compare on")
-    trained = train(
-        problem,
-        target,
-        root,
-        progress,
-        live=live.older,
-        against_champion=functools.partial(against, problem, store, champion, live),
-    )
+    live, comparing = challenge(problem, store, champion, labelled, progress)
+    trained = train(problem, target, root, progress, live=live.older, against_champion=comparing)
     run.require_held()
     details: dict[str, Any] = {
         "champion": champion,

@@ -18,7 +18,7 @@ from ml.aws.batch import JOB_ID
 from ml.container import batch, sagemaker
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback._tables import parquet
-from ml.feedback.challenger import challenge
+from ml.feedback.challenger import asked_for
 from ml.feedback.labels import SCHEMA
 from ml.feedback.lease import last_training
 from ml.feedback.retrain import judge, retrain
@@ -225,7 +225,7 @@ def test_a_job_of_batch_that_was_asked_for_is_compared_with_the_champion(
 
 def test_what_was_asked_for_where_nothing_serves_any_more_says_so(asked: Runtime, problem: Problem) -> None:
     with pytest.raises(InputRefused, match=r"serves nothing, so there is no champion"):
-        challenge(problem, asked.model_copy(update={"release": None}), quiet)
+        asked_for("drift", problem, asked.model_copy(update={"release": None}), quiet)
 
 
 def test_nothing_is_ever_released_into_a_later_environment(champion: Runtime, problem: Problem) -> None:
