@@ -38,7 +38,7 @@ FROM build-serve AS build-train
 # hadolint ignore=SC2086
 RUN --mount=type=cache,target=/root/.cache/uv \
     install() { /opt/uv/bin/uv sync --quiet --frozen --no-editable --extra serve --extra telemetry --extra lambda \
-      ${STORES} --extra train --extra sagemaker --extra explain --extra monitor --extra feedback --extra delta "$@"; } \
+      ${STORES} --extra train --extra sagemaker --extra monitor --extra feedback --extra delta "$@"; } \
  && install && find /opt/mlops/lib -type d -name tests -prune -exec rm -r {} + && install --compile-bytecode \
  && rm /opt/mlops/.lock \
  && /opt/sbom/bin/cyclonedx-py environment --output-reproducible \

@@ -7,10 +7,10 @@ UV_VERSION := 0.13.9
 UV_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mlops-reference/uv-$(UV_VERSION)
 UV := $(UV_HOME)/bin/uv
 
-EXTRAS := train explain infra monitor feedback # what the local cloud's processes and commands use
+EXTRAS := train infra monitor feedback # what the local cloud's processes and commands use
 CLOUDS := aws databricks sagemaker simulate # what `make preview` adds
 
-.PHONY: help up down preview policies test doctor tour image benchmark-drift benchmark-serving
+.PHONY: help up down preview policies check test mutants doctor tour image benchmark-drift benchmark-serving
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
@@ -26,8 +26,15 @@ preview: .venv/.synced-clouds ## Any stack's plan with no account, and a picture
 policies: .venv/.synced-clouds ## Judge a stack by every rule with no account (STACK=aws-sagemaker-prod)
 	@$(PYTHON) -m pipelines.policies --stack $(STACK)
 
+check: .venv/.synced-dev ## In seconds to a minute and a half: linters, rules, types and quick tests of what your change touches
+	@$(PYTHON) -m pipelines.check --quick
+
 test: .venv/.synced-dev ## The whole test suite: linters, types, rules, tests
 	@$(PYTHON) -m pipelines.check
+
+ONLY ?=
+mutants: .venv/.synced-dev ## Plant mistakes, one at a time, and say which no test notices (ONLY=ml/release)
+	@$(PYTHON) -m tests.mutants $(ONLY)
 
 doctor: .venv/.synced ## What a run depends on, and where the engine came from
 	@.venv/bin/mlops doctor
@@ -65,5 +72,5 @@ image: ## Build the image with docker or buildah (TARGET=serve is the lean one; 
 benchmark-drift: .venv/.synced-dev ## Time drift detection beside scipy, NannyML and Evidently: twenty minutes
 	@PATH="$(UV_HOME)/bin:$$PATH" $(PYTHON) -m benchmarks.drift
 
-benchmark-serving: .venv/.synced-dev ## Time the model server beside MLflow's, BentoML, LitServe and MLServer: twelve minutes
+benchmark-serving: .venv/.synced-dev ## Time the model server beside peers of a few lines, MLflow's, BentoML, LitServe and MLServer: thirteen minutes
 	@PATH="$(UV_HOME)/bin:$$PATH" $(PYTHON) -m benchmarks.serving

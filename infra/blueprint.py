@@ -23,7 +23,7 @@ from infra.contracts import (
     PlatformArgs,
     TrackingArgs,
 )
-from infra.record import DeploymentRecord
+from infra.record import DeploymentRecord, recorded_head
 
 __all__ = ["Check", "compose"]
 
@@ -36,16 +36,17 @@ def compose(config: StackConfig, check: Check | None = None) -> Outputs:
     `check` is asked for the pinned release in the store; only an estimate, which deploys nothing, has one of its own.
     """
     cloud = clouds.load(config)
-    pinned = (check or release.check)(config, cloud.store_uri(config))
+    store_uri = cloud.store_uri(config)
+    pinned = check(config, store_uri) if check else release.check(config, store_uri, recorded=recorded_head)
     there = cloud.options(config)
     base = _foundation(config, cloud, there)
     platform = cloud.platform("platform", PlatformArgs(config, base), there)
     tracking = cloud.tracking("tracking", TrackingArgs(config, base, platform), there)
     jobs = cloud.jobs("jobs", JobsArgs(config, base, platform, tracking), there)
-    endpoint = None
+    endpoint = record = None
     if pinned:
         endpoint = cloud.endpoint("endpoint", EndpointArgs(config, base, platform, tracking, pinned), there)
-        DeploymentRecord("release-record", config, base.store.uri, endpoint)
+        record = DeploymentRecord("release-record", config, base.store.uri, endpoint)
     observed = ObservabilityArgs(config, base, platform, tracking, endpoint)
     observability = cloud.observability("observability", observed, there)
     cloud.budget("budget", BudgetArgs(config, base.alerts), there)
@@ -67,6 +68,7 @@ def compose(config: StackConfig, check: Check | None = None) -> Outputs:
         "image_repository": base.images.repository,
         "approvals_required": config.environment.approvals_required,
         "log_retention_days": config.environment.log_retention_days,
+        "ledger_head": record.ledger if record else None if check else recorded_head(),  # never forgotten
     }
 
 

@@ -1,12 +1,12 @@
 """The console script `mlops`: which command lives where, and how errors end it."""
 
 import importlib
-import sys
 
 import click
 
-from ml.errors import MlopsError
+from ml.edge import sentences
 from ml.plugins import plugins
+from ml.release.checkout import require_own_checkout
 
 __all__ = ["main"]
 
@@ -22,6 +22,7 @@ COMMANDS = {
     "releases": "ml.release.lifecycle_command:releases",
     "verify": "ml.release.lifecycle_command:verify",
     "hand-over": "ml.release.hand_over_command:hand_over",
+    "ledger": "ml.release.ledger_command:ledger",
     "keys": "ml.release.keys_command:keys",
     "predict": "ml.serving.command:predict",
     "serve": "ml.serving.command:serve",
@@ -48,6 +49,7 @@ SUMMARIES = {
     "releases": "What runs where since when.",
     "verify": "Verify every signature, digest and chain link of an environment.",
     "hand-over": "Bring a release into the registry of models that its platform serves from.",
+    "ledger": "Set a ledger right after a key was stolen or entries were lost, on record.",
     "keys": "Make and list the keys that sign releases.",
     "predict": "Ask a running endpoint for a prediction.",
     "serve": "Run the model server.",
@@ -94,16 +96,15 @@ class _LazyGroup(click.Group):
 def mlops() -> None:
     """The life of a model, from data to retirement.
 
-    Exit codes: 0 done, 1 failed, 2 wrong input or usage, 3 a release was refused.
+    Exit codes: 0 done, 1 failed, 2 wrong input or usage, 3 a release was refused,
+    4 something must still arrive. MLOPS_DEBUG=1 shows an error's traceback.
 
     Example: mlops train --stack local-dev
     """
 
 
 def main() -> None:
-    """Run the command line; an MlopsError is printed as a sentence, never as a traceback."""
-    try:
+    """Run the command line; what a person can mend is printed as a sentence, never as a traceback."""
+    with sentences("mlops"):
+        require_own_checkout()
         mlops()
-    except MlopsError as error:
-        click.echo(f"mlops: {error}", err=True)
-        sys.exit(error.exit_code)

@@ -45,6 +45,7 @@ class Runtime(BaseModel):
     model_registry: str | None = None  # the platform's own, where releases are registered; None: their store is enough
     image_repository: str | None = None  # of the one container image; None where processes run the checkout
     approvals_required: int = 0  # to deploy a release
+    ledger_head: str | None = None  # the ledger's newest entry when `pulumi up` last looked: its number and digest
     log_retention_days: int | None = None
 
     @classmethod

@@ -1,6 +1,8 @@
 """The object store of an environment: a few operations on keys below a URI, the same on a folder and in a cloud."""
 
+import errno
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +12,8 @@ from typing import IO, Final, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from ml.errors import InputRefused
 
 __all__ = ["UNFINISHED", "Store"]
 
@@ -22,7 +26,10 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
         # Remembered listings would hide what another process wrote, and a ledger's writer would never find its place.
-        opened = fsspec.url_to_fs(self.uri, use_listings_cache=False)
+        try:
+            opened = fsspec.url_to_fs(self.uri, use_listings_cache=False)
+        except (ValueError, ImportError) as error:  # a protocol that fsspec doesn't know, or whose library isn't there
+            raise InputRefused(f"The store {self.uri} can't be opened: {error}.") from error
         self.filesystem, self._root = cast(tuple[fsspec.AbstractFileSystem, str], opened)
         self.is_folder = isinstance(self.filesystem, LocalFileSystem)
 
@@ -39,7 +46,7 @@ class Store:
 
     def exists(self, key: str) -> bool:
         """Whether there is an object or a prefix of that name."""
-        return bool(self.filesystem.exists(self.path(key)))
+        return bool(self.filesystem.exists(self.path(key))) or self._lacks()
 
     def read(self, key: str) -> bytes:
         """The object's bytes; FileNotFoundError when there is none."""
@@ -53,7 +60,11 @@ class Store:
         """Write the object as a whole, over what was there."""
         if self.is_folder:
             temporary = self._temporary(key, data)
-            os.replace(temporary, self.path(key))
+            try:
+                os.replace(temporary, self.path(key))
+            except OSError:  # a folder of that name
+                temporary.unlink(missing_ok=True)
+                raise
         else:
             self.filesystem.pipe_file(self.path(key), data)
 
@@ -72,6 +83,7 @@ class Store:
         """The keys below `prefix`, sorted; unfinished writes are not shown."""
         base = self.path(prefix) if prefix else self._root
         if not self.filesystem.exists(base):
+            self._lacks()
             return
         root = self.filesystem._strip_protocol(self._root)  # pyright: ignore[reportPrivateUsage] # fsspec names no public way
         for path in sorted(cast(list[str], self.filesystem.find(base))):
@@ -111,12 +123,24 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.read(key))
 
+    def _lacks(self) -> bool:
+        """False; OSError where the store is no folder: that must not look like an empty one."""
+        root = Path(self._root)
+        if self.is_folder and os.path.lexists(root) and not stat.S_ISDIR(root.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._root)
+        return False
+
     def _temporary(self, key: str, data: bytes) -> Path:
         target = Path(self.path(key))
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            temporary.unlink(missing_ok=True)  # a full disk must not be filled further
+            error.filename = str(target)  # a write names no file, and this one is not what anybody looks for
+            raise
         return temporary

@@ -2,14 +2,17 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from infra.clouds.local import _launch
@@ -19,6 +22,7 @@ from pipelines._steps import PROJECT
 __all__ = ["PORTS", "Sandbox", "free_ports"]
 
 TIMEOUT_S = 900
+UNASSIGNED = range(20_000, 32_768)  # systems give higher ones to outgoing connections
 PORTS = ("tracking", "endpoint", "monitor", "metrics")
 
 
@@ -36,6 +40,7 @@ class Sandbox:
             "PULUMI_BACKEND_URL": (self.folder / "state").as_uri(),
             "PULUMI_HOME": str(self.folder / "home"),  # the engine's logs, and which stack is selected
             "PULUMI_CONFIG_PASSPHRASE": "a sandbox has no secrets",
+            "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "XDG_CONFIG_HOME": str(self.folder / "config"),
         }
@@ -107,21 +112,26 @@ class Sandbox:
 
     def processes(self, stack: str) -> dict[str, int]:
         """The pid of every process of the environment, by the name of its program."""
-        marked = _launch.marked(str(self.root(stack) / "programs"), prefix=True)
-        return {Path(process.environ()[_launch.MARK]).stem: process.pid for process in reversed(marked)}
+        found: dict[str, int] = {}
+        for process in reversed(_launch.marked(str(self.root(stack) / "programs"), prefix=True)):
+            with suppress(psutil.Error, KeyError):  # one that has just ended has no environment any more
+                found[Path(process.environ()[_launch.MARK]).stem] = process.pid
+        return found
 
     def end(self) -> None:
         """End every process that any of its stacks left running."""
-        _launch.end(_launch.marked(str(self.folder), prefix=True))
+        _launch.end(_launch.marked(f"{self.folder}/", prefix=True))
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports on which nothing listens now, and that nobody is given who asks for any."""
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.SystemRandom().sample(UNASSIGNED, len(UNASSIGNED)):
+            if len(found) == count:
+                break
+            listener = held.enter_context(socket.socket())
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                found.append(port)
+    return found

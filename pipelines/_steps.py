@@ -14,6 +14,7 @@ import click
 import psutil
 
 from infra.config import ConfigInvalid, StackConfig
+from infra.engine.secrets import read_config
 
 __all__ = ["PROJECT", "StepFailed", "call", "environment_exists", "local_stack", "run", "say", "unlock"]
 
@@ -65,7 +66,7 @@ def local_stack(stack: str) -> StackConfig:
     """The configuration of a stack of the local cloud; ConfigInvalid or InputRefused for any other, at once."""
     from ml.release.stackfile import stack_file
 
-    config = StackConfig.read(stack, stack_file(stack, PROJECT))
+    config = read_config(stack, stack_file(stack, PROJECT))
     if config.cloud != "local":
         raise ConfigInvalid(
             f"{stack} is not on this laptop, and `make up` and `make down` are for what is. "

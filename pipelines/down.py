@@ -1,5 +1,6 @@
 """`make down`: end an environment, and its data if that is wished."""
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import click
 
+from infra.clouds.local import _supervisor
 from infra.config import ConfigInvalid, StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
+from infra.engine.ownership import require_own_backend, require_own_stack
+from ml.edge import sentences
 from ml.errors import MlopsError
-from ml.release.stackfile import stack_file, unpin
+from ml.release.stackfile import drop_salt, stack_file, unpin
 from ml.release.witness import forget
 from pipelines._steps import PROJECT, StepFailed, environment_exists, local_stack, run, say, unlock
 
@@ -30,14 +34,18 @@ def down(stack: str, yes: bool) -> None:
         config = local_stack(stack)
         folder = config.local_root(PROJECT)
         environment = engine_environment(install(say))
+        require_own_backend(os.environ | environment)
         is_there = environment_exists(stack, environment)
         if is_there:
+            require_own_stack(stack, folder, environment)
             unlock(stack, environment)
             _destroy(config, environment)
         else:
             say(f"there is no stack {stack}")
+        _supervisor.delete(str(folder), {})  # also what a state that is gone, or a stack removed by hand, left running
         if (yes and is_there) or (folder.exists() and (yes or _agrees(folder))):
             _forget(stack, folder, environment)
+        drop_salt(stack_file(stack, PROJECT))
     except (StepFailed, EngineMissing, ConfigInvalid, MlopsError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -72,12 +80,10 @@ def _forget(stack: str, folder: Path, environment: Mapping[str, str]) -> None:
     forget((folder / "store").as_uri(), stack)
     if environment_exists(stack, environment):
         run(["pulumi", "stack", "rm", "--yes", "--preserve-config", stack], environment)
-    file = stack_file(stack, PROJECT)
-    unpin(file)
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    file.write_text("".join(line for line in lines if not line.startswith("encryptionsalt:")), encoding="utf-8")
+    unpin(stack_file(stack, PROJECT))
     say(f"deleted {folder}; the stack file is as it was")
 
 
 if __name__ == "__main__":
-    down()
+    with sentences("make down"):
+        down()

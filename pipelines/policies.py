@@ -19,8 +19,9 @@ from infra.engine.install import EngineMissing, install
 from infra.policies import JUDGED, PACK
 from infra.simulation.command import simulated_environment
 from infra.simulation.faults import Faults
-from infra.simulation.project import prepare
+from infra.simulation.project import prepare, require_no_secrets
 from infra.simulation.server import simulated_clouds
+from ml.edge import sentences
 from pipelines._steps import PROJECT, say
 
 __all__ = ["policies"]
@@ -37,6 +38,7 @@ def policies(stack: str) -> None:
     """
     try:
         cloud, *_ = parse_stack_name(stack)
+        require_no_secrets(stack, PROJECT)
         environment = os.environ | engine_environment(install(say))
     except (EngineMissing, ConfigInvalid) as error:
         raise click.ClickException(str(error)) from error
@@ -65,4 +67,5 @@ def _judge(stack: str, folder: Path, environment: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    policies()
+    with sentences("make policies"):
+        policies()

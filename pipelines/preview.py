@@ -1,5 +1,6 @@
 """`make preview`: any stack's plan with no account, and a picture of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import yaml
 
 from infra.config import ConfigInvalid
-from infra.config.stack import parse_stack_name
+from infra.config.reader import read_values
+from infra.config.stack import decoded, parse_stack_name
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from infra.simulation.command import FOLDER, simulated_environment
+from infra.simulation.project import require_no_secrets
+from ml.edge import sentences
 from pipelines._steps import PROJECT, say
 
 __all__ = ["preview", "program_of"]
@@ -35,6 +38,7 @@ def preview(stack: str, picture: Path | None, folder: Path) -> None:
     """
     try:
         cloud, platform, _ = parse_stack_name(stack)
+        require_no_secrets(stack, PROJECT)
         environment = os.environ | engine_environment(install(say))
     except (EngineMissing, ConfigInvalid) as error:
         raise click.ClickException(str(error)) from error
@@ -98,10 +102,11 @@ def _choose_free_ports(file: Path) -> None:
     """For a plan of another environment than the one that may be up."""
     from pipelines._sandbox import PORTS, free_ports
 
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    local = content["config"].get("mlops:local") or {}
-    content["config"]["mlops:local"] = local | {"ports": dict(zip(PORTS, free_ports(len(PORTS)), strict=True))}
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    values = {key: decoded(value) for key, value in read_values(file).plain.items()}
+    local = values.get("mlops:local", {})
+    if isinstance(local, dict):  # else the program says what is wrong with it
+        values["mlops:local"] = local | {"ports": dict(zip(PORTS, free_ports(len(PORTS)), strict=True))}
+    file.write_text(json.dumps({"config": values}), encoding="utf-8")  # JSON is YAML
     say("its ports are any that are free: the environment itself may be up")
 
 
@@ -117,4 +122,5 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], *, quiet
 
 
 if __name__ == "__main__":
-    preview()
+    with sentences("make preview"):
+        preview()

@@ -5,19 +5,21 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from threading import Thread
 
 import click
 
 from infra.clouds.local import _supervisor
+from infra.clouds.local._private import UMASK, private_folder
 from infra.config import ConfigInvalid, StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
+from infra.engine.ownership import require_own_backend, require_own_stack
+from ml.edge import sentences
 from ml.errors import MlopsError
 from ml.release.bundle import read_manifest
 from ml.release.command import release
-from ml.release.stackfile import pinned, stack_file, unpin
+from ml.release.stackfile import drop_salt, pinned, stack_file, unpin
 from ml.runtime import Runtime
 from ml.serving.command import predict
 from ml.store import Store
@@ -28,7 +30,7 @@ from pipelines.down import destroy
 UP = ["pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs"]
 # First what the tracking server doesn't import itself: two processes would compile the same modules at the same time.
 SLOW_IMPORTS = (
-    *("scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "matplotlib.figure", "numba.core.typing"),
+    *("scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "matplotlib.figure"),
     *("ml.training.train", "ml.release.release"),
 )
 
@@ -46,6 +48,7 @@ def up(stack: str) -> None:
     try:
         config = local_stack(stack)
         environment = engine_environment(install(say))
+        require_own_backend(os.environ | environment)
     except (EngineMissing, ConfigInvalid, MlopsError) as error:
         raise click.ClickException(str(error)) from error
     was_running = _supervisor.is_running(config.local_root(PROJECT))
@@ -59,14 +62,20 @@ def up(stack: str) -> None:
             say("interrupted: ending what was started")
             _end(config, environment)
         raise
+    finally:
+        drop_salt(stack_file(stack, PROJECT))
 
 
 def _bring_up(config: StackConfig, environment: Mapping[str, str]) -> bool:
     """Whether a release is served in the end: beyond the first environment it takes a promotion."""
     stack, file = config.stack, stack_file(config.stack, PROJECT)
+    if (root := config.local_root(PROJECT)).is_dir():
+        private_folder(root)  # older versions left it open
     if environment_exists(stack, environment):
+        require_own_stack(stack, config.local_root(PROJECT), environment)
         unlock(stack, environment)
     else:
+        drop_salt(file)  # somebody else's would have the engine ask for their passphrase
         run(["pulumi", "stack", "init", stack], environment)
     releases_here = config.environment.previous is None
     if (digest := pinned(file)) and releases_here and not _is_in_store(config, digest):
@@ -86,8 +95,7 @@ def _bring_up(config: StackConfig, environment: Mapping[str, str]) -> bool:
 
 def _load() -> None:
     for name in SLOW_IMPORTS:
-        with suppress(ImportError):  # numba comes with some versions of shap
-            importlib.import_module(name)
+        importlib.import_module(name)
 
 
 def _end(config: StackConfig, environment: Mapping[str, str]) -> None:
@@ -121,7 +129,7 @@ def _summarise(stack: str, started: float) -> None:
     for name, value in (
         ("release", f"{manifest.name} {manifest.version} ({manifest.candidate})"),
         ("digest", runtime.release),
-        ("gates", ", ".join(f"{count} {result}" for result, count in results.items())),
+        ("gates", ", ".join(f"{count} {result.replace('_', ' ')}" for result, count in results.items())),
         ("endpoint", f"{runtime.endpoint_url}/docs"),
         ("MLflow", runtime.tracking_uri),
         ("monitor", runtime.monitor_url),
@@ -133,4 +141,6 @@ def _summarise(stack: str, started: float) -> None:
 
 
 if __name__ == "__main__":
-    up()
+    os.umask(UMASK)  # whatever this makes, the engine's state too, is for this user alone
+    with sentences("make up"):
+        up()

@@ -46,6 +46,7 @@ class Workspace:
         self.started: list[dict[str, Any]] = []
         self.credentials_given: list[str] = []
         self._runs: dict[int, jobs.Run] = {}
+        self._told: dict[int, list[jobs.JobParameter]] = {}
         self._outputs: dict[int, jobs.RunOutput] = {}
         self._threads: list[threading.Thread] = []
 
@@ -104,12 +105,13 @@ class Workspace:
         """Start a job, as `run-now`, a schedule or a trigger does; the run's id."""
         run_id = 1000 * (1 + len(self.started))
         self.started.append(given)
-        self._say(run_id, (), jobs.RunLifecycleStateV2State.RUNNING)
         definition = self.definitions[int(given["job_id"])]
         told = {each["name"]: each["default"] for each in definition.get("parameters", [])}
         if unknown := given.get("job_parameters", {}).keys() - told.keys():
             raise Refusal(400, "INVALID_PARAMETER_VALUE", f"The job has no parameters {sorted(unknown)}.")
         told |= given.get("job_parameters", {})
+        self._told[run_id] = [jobs.JobParameter(name=name, value=value) for name, value in told.items()]
+        self._say(run_id, (), jobs.RunLifecycleStateV2State.RUNNING)
         thread = threading.Thread(target=self._play, args=(run_id, definition, told))
         self._threads.append(thread)
         thread.start()
@@ -165,7 +167,7 @@ class Workspace:
         details = jobs.TerminationDetails(code=code) if code else None
         status = jobs.RunStatus(state=state, termination_details=details)
         shown = [jobs.RunTask(task_key=key, run_id=run_id + 1 + n, attempt_number=0) for n, key in enumerate(tasks)]
-        self._runs[run_id] = jobs.Run(run_id=run_id, status=status, tasks=shown)
+        self._runs[run_id] = jobs.Run(run_id=run_id, status=status, tasks=shown, job_parameters=self._told[run_id])
 
 
 def _check(method: Any, given: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import boto3
 from databricks.sdk.service.catalog import AwsCredentials
 
 from infra.clouds.databricks import wheel
-from tests.planned import plan
+from tests.plans import shared_plan
 
 __all__ = ["Stack", "planned_stack"]
 
@@ -60,9 +60,9 @@ class Stack:
         )
 
 
-def planned_stack(folder: Path) -> Stack:
-    """All of it, planned on a simulated account in `folder`."""
-    found = {each.name: each for each in plan(STACK, folder).resources}
+def planned_stack() -> Stack:
+    """All of it, planned on a simulated account."""
+    found = {each.name: each for each in shared_plan(STACK).resources}
     jobs = {name.removeprefix("jobs-"): each.properties for name, each in found.items() if each.type.endswith(":Job")}
     ids = {name: number for number, name in enumerate(sorted(jobs), 101)}
     ids["train"] = int(jobs["retrain"]["tasks"][0]["runJobTask"]["jobId"])

@@ -23,7 +23,9 @@ def watchful(problem: Problem, **monitoring: object) -> Problem:
     limits = problem.monitoring.model_dump()
     limits["drift"]["minimum_rows"] = 50
     limits["performance"]["minimum_rows"] = 50
+    limits["performance"]["minimum_class_rows"] = 20
     limits["fairness"]["minimum_group_rows"] = 30
+    limits["fairness"]["minimum_group_cases"] = 30
     for section, values in monitoring.items():
         limits[section] = limits[section] | values if isinstance(values, dict) else values
     return Problem.model_validate(problem.model_dump() | {"monitoring": limits})

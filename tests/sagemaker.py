@@ -101,7 +101,13 @@ class SageMaker:
         if LOG_GROUP not in [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]:
             logs.create_log_group(logGroupName=LOG_GROUP)
         logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
-        variables = {**os.environ, **self.environment, **environment, "SAGEMAKER_BASE_DIR": str(base)}
+        variables = {
+            **os.environ,
+            **self.environment,
+            **environment,
+            "SAGEMAKER_BASE_DIR": str(base),
+            "TRAINING_JOB_NAME": job,
+        }
         command = [sys.executable, "-m", "ml.container", "train"]
         with subprocess.Popen(
             command, env=variables, cwd=base, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from ml.problem import Datasets, Problem, load_problem
+from tests.conftest import REFERENCE
 
-ROOT = Path(__file__).parents[1]
 ROWS = 6000
 
 __all__ = ["problem_of", "write_sample"]
@@ -16,7 +16,7 @@ def write_sample(folder: Path) -> None:
     import pandas as pd
 
     for entry in load_problem().datasets.files.values():
-        sample = pd.read_parquet(ROOT / load_problem().datasets.root / entry.path).head(ROWS)
+        sample = pd.read_parquet(REFERENCE / "data" / entry.path).head(ROWS)
         sample.to_parquet(folder / entry.path, index=False)
 
 

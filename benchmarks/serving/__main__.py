@@ -1,4 +1,4 @@
-"""Time servers of one model, taking turns on one core: this project, MLflow, BentoML, LitServe, MLServer, an echo."""
+"""Time servers of one model, taking turns on one core: this project, those of a few lines, and other projects'."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from benchmarks.serving import picture, table
-from benchmarks.serving.contenders import ECHO, MLFLOW, OURS, Contender, contenders
+from benchmarks.serving.contenders import ECHO, KEYS, MLFLOW, OURS, PEERS, Contender, contenders
 from benchmarks.serving.load import Server
 from benchmarks.serving.release import ROWS, Release, make
 
@@ -29,10 +29,10 @@ LARGEST_DIFFERENCE = 1e-6
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rounds", default=5, show_default=True, help="Starts of each server.")
 @click.option("--seconds", default=3, show_default=True, help="Of each of a start's four loads.")
-@click.option("--minutes", default=11.0, show_default=True, help="No round begins that would end later.")
+@click.option("--minutes", default=12.0, show_default=True, help="No round begins that would end later.")
 @click.option("--server-core", default=0, show_default=True, help="The core that the server is pinned to.")
 @click.option("--load-core", default=1, show_default=True, help="The core that wrk is pinned to.")
-@click.option("--only", multiple=True, help="Measure these contenders alone; may be repeated.")
+@click.option("--only", default=",".join(KEYS), show_default=True, help="The contenders to measure.")
 @click.option("--add", is_flag=True, help="Add rounds to those in results.json.")
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=ROOT / ".mlops" / "benchmarks",
               help="Where the release and the other tools' environments are kept.")  # fmt: skip
@@ -43,15 +43,19 @@ def main(
     minutes: float,
     server_core: int,
     load_core: int,
-    only: tuple[str, ...],
+    only: str,
     add: bool,
     work: Path,
     out: Path,
 ) -> None:
     """Write results.json, results.md and results.png.
 
-    Example: python -m benchmarks.serving --rounds 3
+    Examples: python -m benchmarks.serving --rounds 3
+              python -m benchmarks.serving --only ours,asgi,fastapi --out /tmp
     """
+    chosen_keys = only.split(",")
+    if unknown := sorted(set(chosen_keys) - set(KEYS)):
+        raise click.UsageError(f"--only names {', '.join(unknown)}; there are {', '.join(KEYS)}.")
     for tool, why in (
         ("wrk", "puts the load on the servers"),
         ("uv", "makes the other tools' environments"),
@@ -62,7 +66,7 @@ def main(
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     release = make(work.resolve(), ROOT)
-    chosen, failed = contenders(release, work.resolve(), only=only)
+    chosen, failed = contenders(release, work.resolve(), only=chosen_keys)
     file = out / "results.json"
     runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"] if add else []
     before = max((run["round"] for run in runs), default=0)
@@ -72,7 +76,8 @@ def main(
         if began + longest_s - started > minutes * 60:
             click.echo(f"Round {number} would not end within {minutes:g} minutes.", err=True)
             break
-        for contender in [one for one in chosen if one.name not in failed]:
+        in_turn = chosen if number % 2 else chosen[::-1]  # what drifts meanwhile is nobody's advantage
+        for contender in [one for one in in_turn if one.name not in failed]:
             try:
                 runs.append(_run(contender, number, release, seconds, server_core, load_core))
                 click.echo(_line(runs[-1]), err=True)
@@ -161,6 +166,8 @@ def _results(
         if of_it:
             summaries[contender.name] = _summary(of_it) | {"versions": contender.versions}
     loads = [run["load_average"] for run in runs]
+    pairs = {peer: found for peer in PEERS if (found := _pairs(runs, peer))}
+    measured = [load for run in runs for load in run["loads"].values()]
     return {
         "model": {
             "candidate": release.manifest.candidate,
@@ -173,6 +180,7 @@ def _results(
             "cores": os.cpu_count(),
             "cores_of_a_server": 1,
             "load_average_while_running": [round(min(loads), 1), round(max(loads), 1)],
+            "others_share_of_the_servers_core": _spread([load["others_share"] for load in measured]),
             "python": platform.python_version(),
             "wrk": subprocess.run(["wrk", "--version"], capture_output=True, text=True)
             .stdout.split(" Copyright")[0]
@@ -181,7 +189,8 @@ def _results(
         },
         "contenders": summaries,
         "failed": failed,
-        "targets": _targets(summaries),
+        "pairs": pairs,
+        "targets": _targets(summaries, pairs),
         "runs": runs,
     }
 
@@ -206,10 +215,41 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
-def _targets(summaries: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the project set itself, and what was measured: ratios of medians."""
-    if not {OURS, ECHO, MLFLOW} <= summaries.keys():
-        return []
+def _pairs(runs: list[dict[str, Any]], peer: str) -> dict[str, dict[str, dict[str, float]]]:
+    """What ours took in parts of what `peer` took in the same round, by load: processor time, and requests a second."""
+    of = {(run["contender"], run["round"]): run["loads"] for run in runs}
+    rounds = sorted({number for name, number in of if name == OURS} & {number for name, number in of if name == peer})
+    return {
+        key: {
+            measure: _spread([of[OURS, number][key][measure] / of[peer, number][key][measure] for number in rounds])
+            for measure in ("server_us_per_request", "requests_per_second")
+        }
+        for key in (of[OURS, rounds[0]] if rounds else ())
+    }
+
+
+def _targets(summaries: dict[str, Any], pairs: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the project set itself, and what was measured: ratios of medians, medians of ratios beside the peers."""
+    targets = [
+        (
+            f"processor time of a request, parts of {peer}'s, in the load where ours is furthest behind",
+            max(load["server_us_per_request"]["median"] for load in loads.values()),
+            1,
+            False,
+        )
+        for peer, loads in pairs.items()
+    ]
+    if {OURS, ECHO, MLFLOW} <= summaries.keys():
+        targets += _beside_mlflow(summaries)
+    return [
+        {"what": what, "measured": float(f"{found:.3g}"), "demanded": f"at {'least' if least else 'most'} {limit:g}",
+         "met": found >= limit if least else found <= limit}
+        for what, found, limit, least in targets
+    ]  # fmt: skip
+
+
+def _beside_mlflow(summaries: dict[str, Any]) -> list[tuple[str, float, float, bool]]:
+    """What, what was measured, the limit, and whether it is the least."""
     ours, echo, mlflow = (summaries[name] for name in (OURS, ECHO, MLFLOW))
     one, many = _key(1, 16), _key(100, 16)
 
@@ -217,7 +257,7 @@ def _targets(summaries: dict[str, Any]) -> list[dict[str, Any]]:
         return summary["loads"][key]["requests_per_second"]["median"]
 
     p99 = ours["loads"][one]["p99_ms"]["median"]
-    targets = [
+    return [
         ("1 row: requests a second, times mlflow's", speed(ours, one) / speed(mlflow, one), 150, True),
         ("1 row: 99 % of answers within ms", p99, 5, False),
         ("1 row: share of the echo", speed(ours, one) / speed(echo, one), 0.45, True),
@@ -235,11 +275,6 @@ def _targets(summaries: dict[str, Any]) -> list[dict[str, Any]]:
             True,
         ),
     ]
-    return [
-        {"what": what, "measured": float(f"{found:.3g}"), "demanded": f"at {'least' if least else 'most'} {limit:g}",
-         "met": found >= limit if least else found <= limit}
-        for what, found, limit, least in targets
-    ]  # fmt: skip
 
 
 def _processor() -> str:

@@ -17,13 +17,20 @@ HERE = Path(__file__).parent
 OURS = "this project"
 ECHO = "echo on the same server"
 MLFLOW = "mlflow models serve"
+ASGI = "msgspec on uvicorn, compiled"
+FASTAPI = "FastAPI, compiled"
+PEERS = (ASGI, FASTAPI)  # whose model is compiled too
 Rows = list[dict[str, int]]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A server: the command that starts it on a port, its path, a request of rows, and the scores in an answer."""
+    """A server: the command that starts it on a port, its path, a request of rows, and the scores in an answer.
 
+    `key` is what it is called on the command line.
+    """
+
+    key: str
     name: str
     command: Callable[[int], list[str]]
     path: str
@@ -32,6 +39,8 @@ class Contender:
     versions: dict[str, str]
 
 
+KEYS = ("ours", "echo", "asgi", "fastapi", "mlflow", "bentoml", "litserve", "mlserver")
+TL2CGEN = "tl2cgen==1.0.0"
 PACKAGES = {
     "BentoML": ("bentoml==1.4.40",),
     "LitServe": ("litserve==0.2.19",),
@@ -40,33 +49,39 @@ PACKAGES = {
 }
 
 
-def contenders(release: Release, work: Path, *, only: Collection[str] = ()) -> tuple[list[Contender], dict[str, str]]:
-    """Every contender, or `only` some; those of other projects get an environment of their own in `work`.
+def contenders(release: Release, work: Path, *, only: Collection[str] = KEYS) -> tuple[list[Contender], dict[str, str]]:
+    """Those of the contenders whose key is in `only`; what we have not installed gets an environment in `work`.
 
     Also whose environment could not be made, and why.
     """
     failed: dict[str, str] = {}
-    found = [_own(release), _echo(), _mlflow(release)]
-    for name, packages in PACKAGES.items():
-        if only and name not in only:
-            continue
+    found: list[Contender] = []
+    for key in [key for key in KEYS if key in only]:
         try:
-            found.append(_rival(name, packages, release, work))
+            found.append(_made(key, release, work))
         except (OSError, subprocess.CalledProcessError) as error:
-            failed[name] = f"its environment could not be made: {error}"
-    return [contender for contender in found if not only or contender.name in only], failed
+            failed[key] = f"its environment could not be made: {error}"
+    return found, failed
+
+
+def _made(key: str, release: Release, work: Path) -> Contender:
+    if key in ("asgi", "fastapi"):
+        return _peer(key, release, work)
+    if key in ("bentoml", "litserve", "mlserver"):
+        return _rival({name.lower(): name for name in PACKAGES}[key], release, work)
+    return {"ours": _own, "echo": _echo, "mlflow": _mlflow}[key](release)
 
 
 def _own(release: Release) -> Contender:
     # Spools go to the store more often than by default, so that this happens while it is measured.
     where = ["--deployment", str(release.deployment), "--store", release.store, "--rotate-interval-s", "10"]
     command = [sys.executable, "-m", "ml", "serve", *where, "--port"]
-    return Contender(OURS, lambda port: [*command, str(port)], "/predict", _native, _of_ours, _stack())
+    return Contender("ours", OURS, lambda port: [*command, str(port)], "/predict", _native, _of_ours, _stack())
 
 
-def _echo() -> Contender:
+def _echo(_release: Release) -> Contender:
     command = [sys.executable, "-m", "benchmarks.serving.serve_echo"]
-    return Contender(ECHO, lambda port: [*command, str(port)], "/predict", _native, None, _stack())
+    return Contender("echo", ECHO, lambda port: [*command, str(port)], "/predict", _native, None, _stack())
 
 
 def _mlflow(release: Release) -> Contender:
@@ -76,10 +91,39 @@ def _mlflow(release: Release) -> Contender:
         return [program, "models", "serve", "--model-uri", str(release.bundle / "model"), *where]
 
     versions = {"mlflow": version("mlflow")} | _libraries()
-    return Contender(MLFLOW, command, "/invocations", _records, _of_mlflow, versions)
+    return Contender("mlflow", MLFLOW, command, "/invocations", _records, _of_mlflow, versions)
 
 
-def _rival(name: str, packages: tuple[str, ...], release: Release, work: Path) -> Contender:
+def _peer(key: str, release: Release, work: Path) -> Contender:
+    """A server of a few lines on the same web server, whose trees are compiled to machine code."""
+    stack = {**_stack(), **{name: version(name) for name in ("treelite", "fastapi", "pydantic")}}
+    packages = [f"{name}=={number}" for name, number in stack.items() if name != "numpy"]
+    python = _environment(work, "compiled", (TL2CGEN, *packages), _libraries())
+    model, library = release.bundle / "model", work / "trees.so"
+    if not library.exists():
+        subprocess.run([python, str(HERE / "compile_trees.py"), str(model), str(library)], check=True)
+    given = [str(library), str(release.bundle / "schema.json"), str(release.manifest.decision_threshold)]
+    command = [python, str(HERE / f"serve_{key}.py")]
+    packages = (
+        "uvicorn",
+        "uvloop",
+        "httptools",
+        "tl2cgen",
+        *(("msgspec",) if key == "asgi" else ("fastapi", "pydantic")),
+    )
+    return Contender(
+        key,
+        ASGI if key == "asgi" else FASTAPI,
+        lambda port: [*command, str(port), *given],
+        "/predict",
+        lambda rows: {"rows": rows},
+        _of_ours,
+        _installed(python, *packages, "numpy"),
+    )
+
+
+def _rival(name: str, release: Release, work: Path) -> Contender:
+    packages = PACKAGES[name]
     python = _environment(work, name.lower(), packages, _libraries())
     script, model = str(HERE / f"serve_{name.lower()}.py"), str(release.bundle / "model")
     path, body, scores = {
@@ -89,7 +133,7 @@ def _rival(name: str, packages: tuple[str, ...], release: Release, work: Path) -
     }[name]
     names = [re.split("[=<]", package)[0] for package in packages]
     versions = _installed(python, *names) | _libraries()
-    return Contender(name, lambda port: [python, script, str(port), model], path, body, scores, versions)
+    return Contender(name.lower(), name, lambda port: [python, script, str(port), model], path, body, scores, versions)
 
 
 def _stack() -> dict[str, str]:

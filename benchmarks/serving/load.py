@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.serving.contenders import Contender, Rows
+from pipelines._sandbox import free_ports
 
 START_S = 120.0
 SAMPLED_S = 0.5
@@ -36,7 +36,8 @@ class Server:
 
     def __init__(self, contender: Contender, core: int, rows: Rows, folder: Path) -> None:
         self._contender = contender
-        self._port = _free_port()
+        self._port = free_ports(1)[0]
+        self._core = core
         self._folder = folder
         self.rss_mb: list[float] = []  # of all its processes, every SAMPLED_S of load
         started = time.perf_counter()
@@ -68,15 +69,19 @@ class Server:
             connection.close()
 
     def load(self, rows: Rows, connections: int, seconds: int, core: int) -> dict[str, float]:
-        """Requests a second, quantiles of latency in ms, errors, and the server's own time per request in µs."""
+        """Requests a second, quantiles of latency in ms, errors, and the server's own time per request in µs.
+
+        `others_share` is how much of the server's core went to others meanwhile, 0 to 1: the machine's noise.
+        """
         script = self._folder / "load.lua"
         script.write_text(SCRIPT.format(body=json.dumps(self._contender.body(rows), separators=(",", ":"))))
         url = f"http://127.0.0.1:{self._port}{self._contender.path}"
         wrk = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
-        before = self._cpu_s()
+        before, machine_before, began = self._cpu_s(), _busy_s(self._core), time.monotonic()
         command = ["taskset", "--cpu-list", str(core), *wrk, "--timeout", "30s", "--script", str(script), url]
         said = self._run(command)
-        spent_s = self._cpu_s() - before
+        spent_s, busy_s = self._cpu_s() - before, _busy_s(self._core) - machine_before
+        took_s = time.monotonic() - began
         found = json.loads(said.splitlines()[-1])
         return {
             "requests_per_second": found["requests"] / found["duration_us"] * 1e6,
@@ -84,6 +89,7 @@ class Server:
             "p99_ms": found["p99_us"] / 1000,
             "errors": found["errors"],
             "server_us_per_request": spent_s / max(1, found["requests"]) * 1e6,
+            "others_share": max(0.0, busy_s - spent_s) / took_s,
         }
 
     def _run(self, command: list[str]) -> str:
@@ -142,6 +148,14 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
+def _busy_s(core: int) -> float:
+    """How long a core has worked since the machine's start, and how long it was lent to other machines."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    _, *fields = next(line.split() for line in lines if line.startswith(f"cpu{core} "))
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
 def _resident_mb(pid: int) -> float:
     fields = _read(pid, "statm").split()
     return int(fields[1]) * PAGE_MB if fields else 0.0
@@ -152,9 +166,3 @@ def _read(pid: int, name: str) -> str:
         return Path(f"/proc/{pid}/{name}").read_text()
     except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
         return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

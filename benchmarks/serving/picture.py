@@ -23,7 +23,7 @@ def draw(results: dict[str, Any], file: Path) -> None:
         ("resident memory under load\nMB, all processes", lambda c: c["memory"]["rss_mb"]),
     ]
     colors = ["tab:blue" if n == "this project" else "lightgray" if n.startswith("echo") else "tab:gray" for n in names]
-    figure, axes = plt.subplots(1, len(charts), figsize=(12, 2.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(charts), figsize=(12, 3.2), sharey=True, layout="constrained")
     for axis, (title, of) in zip(axes, charts, strict=True):
         found = [of(contenders[name]) for name in names]
         values = [f["median"] for f in found]

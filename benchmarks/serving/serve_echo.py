@@ -3,7 +3,8 @@
 import sys
 from typing import Any
 
-from ml.serving.http import Reply, Response, Scope
+from ml.serving.front import Reply
+from ml.serving.http import Response, Scope
 from ml.serving.run import run
 
 

@@ -23,25 +23,27 @@ def as_text(results: dict[str, Any]) -> str:
 def as_markdown(results: dict[str, Any]) -> str:
     """Medians, goals and where they were measured."""
     machine, model = results["machine"], results["model"]
-    loads = machine["load_average_while_running"]
+    loads, others = machine["load_average_while_running"], machine["others_share_of_the_servers_core"]
     lines = [
         "# Serving: results",
         "",
         f"Written by the benchmark. {model['candidate']}, {model['columns']} columns; each server on one core of "
         f"{machine['processor']}, load by {machine['wrk']} from another, Python {machine['python']}; load average of "
-        f"the machine {loads[0]} to {loads[1]}. Medians of the runs; least and most are in results.json.",
+        f"the machine {loads[0]} to {loads[1]}, others took {100 * others['median']:.0f} % of the server's core in the "
+        f"median load and {100 * others['most']:.0f} % in the worst. Medians of the runs; least and most are in "
+        "results.json.",
         "",
         "| | " + " | ".join(f"{key.replace('1 rows', '1 row')}, requests/s" for key in _keys(results))
-        + " | p99 ms, 1 row, 16 connections | processor µs per 1-row request | cold start s | MB | peak MB | runs |",
-        "|---" * (len(_keys(results)) + 7) + "|",
+        + " | p99 ms, 1 row, 16 connections | cold start s | MB | peak MB | runs |",
+        "|---" * (len(_keys(results)) + 6) + "|",
     ]  # fmt: skip
     one = "1 rows, 16 connections"
     for name, c in results["contenders"].items():
         load = c["loads"][one]
         numbers = [c["loads"][key]["requests_per_second"] for key in _keys(results)]
-        numbers += [load["p99_ms"], load["server_us_per_request"], c["cold_start_s"]]
-        numbers += [c["memory"]["rss_mb"], c["memory"]["peak_rss_mb"]]
+        numbers += [load["p99_ms"], c["cold_start_s"], c["memory"]["rss_mb"], c["memory"]["peak_rss_mb"]]
         lines.append(f"| {name} | " + " | ".join(_number(n["median"]) for n in numbers) + f" | {c['runs']} |")
+    lines += _of_processor_time(results)
     if results["targets"]:
         lines += ["", "| goal | measured | demanded | |", "|---|---|---|---|"]
         lines += [
@@ -52,6 +54,26 @@ def as_markdown(results: dict[str, Any]) -> str:
     for name, c in results["contenders"].items():
         lines.append(f"- {name}: " + ", ".join(f"{k} {v}" for k, v in c["versions"].items()))
     return "\n".join(lines) + "\n"
+
+
+def _of_processor_time(results: dict[str, Any]) -> list[str]:
+    """What a request costs its server, and ours in parts of its peers': what neighbours on the machine change least."""
+    keys = _keys(results)
+    head = "| " + " | ".join(key.replace("1 rows", "1 row") for key in keys) + " |"
+    lines = ["", f"| processor µs per request {head}", "|---" * (len(keys) + 1) + "|"]
+    for name, c in results["contenders"].items():
+        spent = [c["loads"][key]["server_us_per_request"]["median"] for key in keys]
+        lines.append(f"| {name} | " + " | ".join(map(_number, spent)) + " |")
+    for measure, title in (
+        ("server_us_per_request", "processor time, ours in parts of the peer's: median of the rounds (least to most)"),
+        ("requests_per_second", "requests a second, ours in parts of the peer's"),
+    ):
+        lines += ["", f"| {title} {head}", "|---" * (len(keys) + 1) + "|"] if results["pairs"] else []
+        for peer, pairs in results["pairs"].items():
+            found = [pairs[key][measure] for key in keys]
+            cells = [f"{one['median']:.2f} ({one['least']:.2f} to {one['most']:.2f})" for one in found]
+            lines.append(f"| {peer} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _keys(results: dict[str, Any]) -> list[str]:

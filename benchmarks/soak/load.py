@@ -21,7 +21,7 @@ START_S = 60
 SAMPLED_EVERY_S = 2.0
 SETTLED = 0.25  # the share of the time after which memory has to be flat
 FLAT, WARMING, WARM_S = 0.05, 0.3, 300  # the growth that is let pass, and in a run too short to be warm
-JSON_HEAD = b"Host: soak\r\nContent-Type: application/json\r\n"
+JSON_HEAD = b"Host: localhost\r\nContent-Type: application/json\r\n"
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Soak:
         }
 
     async def _run(self, seconds: float, progress: Callable[[str], None]) -> None:
-        self.allowed, self.example = frozenset(self.releases[:1]), _example(self.server)
+        self.allowed, self.example = frozenset(self.releases[:1]), example_of(self.server)
         deadline = time.monotonic() + seconds
         works = [self._good(n) for n in range(self.clients)]
         works += [self._bad(n) for n in range(3)] + [self._swap(), self._watch(progress)]
@@ -212,7 +212,9 @@ class Soak:
             self.allowed = frozenset(self.releases)
             state(self.folder, after)
             reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
-            writer.write(f"POST /admin/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            writer.write(
+                f"POST /admin/reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+            )
             status, answer = await _answer(reader)
             writer.close()
             if status != 200 or json.loads(answer)["release"] != after:
@@ -255,10 +257,10 @@ def bad_shapes(example: dict[str, Any]) -> list[tuple[bytes, bool]]:
         b"POST /predict HTTP/1.1\r\n" + JSON_HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /predict HTTP/1.1\r\n" + JSON_HEAD + b"Content-Length: 500\r\n\r\n{}",
         b"POST /predict HTTP/1.1\r\n" + JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
-        b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
-        b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"DELETE /predict HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"DELETE /predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET /health HTTP/1.1\r\nHo",
     ]
@@ -292,7 +294,8 @@ def _is_ready(server: Server) -> bool:
         return False
 
 
-def _example(server: Server) -> dict[str, Any]:
+def example_of(server: Server) -> dict[str, Any]:
+    """A row that the server answers, as it describes itself."""
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/openapi.json", timeout=30) as response:
         content = json.load(response)["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     return content["examples"]["one row"]["value"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra.config.adjusted import Adjusted
 from infra.config.stack import NAMESPACE, StackConfig
 
 __all__ = ["FILE", "render"]
@@ -19,7 +20,12 @@ def render() -> str:
     definitions.pop("Environment", None)
     for definition in definitions.values():
         definition.pop("required", None)  # a stack file holds only what differs from the defaults
-    keys = {f"{NAMESPACE}:{name}": value for name, value in model["properties"].items() if name not in FROM_THE_NAME}
+    adjusted = Adjusted.model_json_schema()["properties"]
+    keys = {
+        f"{NAMESPACE}:{name}": value
+        for name, value in (model["properties"] | adjusted).items()
+        if name not in FROM_THE_NAME
+    }
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A stack file of this project",

@@ -3,17 +3,20 @@
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from infra.config.adjusted import FIXED, Adjusted
 from infra.config.aws import AwsSettings
 from infra.config.ci import Ci
 from infra.config.databricks import DatabricksSettings
 from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
+from infra.config.reader import NAMESPACE, ConfigInvalid, read_values
 
 __all__ = [
     "NAMESPACE",
@@ -24,21 +27,19 @@ __all__ = [
     "Platform",
     "Ports",
     "StackConfig",
+    "decoded",
     "parse_stack_name",
 ]
 
-NAMESPACE = "mlops"
 Cloud = Literal["local", "aws"]
 Platform = Literal["process", "sagemaker", "serverless", "databricks"]
 PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker", "serverless", "databricks")}
 WITHOUT_SHADOW = ("serverless", "databricks")
 WITHOUT_IMAGE = ("process", "databricks")  # platforms that run the checkout itself, or a wheel of it
 Port = Annotated[int, Field(ge=1024, le=65535)]
+OF_A_TARGET = frozenset({"local", "aws", "databricks"})  # settings of one cloud or platform
+Made = TypeVar("Made")
 DIGEST = r"^sha256:[0-9a-f]{64}$"
-
-
-class ConfigInvalid(Exception):
-    """The stack's name or configuration can't be used; the message names every key, value and remedy."""
 
 
 class _Frozen(BaseModel):
@@ -96,6 +97,11 @@ class StackConfig(_Frozen):
     platform: Platform
     environment: Environment
     release: str | None = Field(default=None, pattern=DIGEST, description="The pinned release's digest")
+    ledger: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]{0,8} sha256:[0-9a-f]{64}$",
+        description="The newest entry of the ledger that a command here wrote, which must still be in it",
+    )
     challenger: Challenger | None = Field(default=None, description="A release that is tried beside the pinned one")
     image: str | None = Field(
         default=None, pattern=DIGEST, description="The digest of the container image, in the environment's own registry"
@@ -153,7 +159,7 @@ class StackConfig(_Frozen):
         """Build the configuration of `stack` from the engine's `mlops:` values (objects come as JSON text)."""
         cloud, platform, environment = parse_stack_name(stack)
         given = {
-            key.partition(":")[2]: _decode(value) for key, value in values.items() if key.startswith(f"{NAMESPACE}:")
+            key.partition(":")[2]: decoded(value) for key, value in values.items() if key.startswith(f"{NAMESPACE}:")
         }
         if reserved := sorted({"stack", "cloud", "platform", "environment"} & given.keys()):
             raise ConfigInvalid(
@@ -164,18 +170,38 @@ class StackConfig(_Frozen):
                 f"{NAMESPACE}:release is 'latest' in stack {stack!r}. A release is pinned by digest, so that every "
                 "environment runs the bytes that were approved: run `mlops release`, or set sha256:<64 digits>."
             )
-        base = {"stack": stack, "cloud": cloud, "platform": platform, "environment": ENVIRONMENTS[environment]}
-        given["local"] = _with_defaults(given.get("local"), stack, ENVIRONMENTS[environment])
-        try:
-            return cls.model_validate(base | given)
-        except ValidationError as error:
-            raise ConfigInvalid(_sentences(stack, error)) from error
+        if fixed := sorted(given.keys() & set(FIXED)):
+            raise ConfigInvalid(
+                f"{NAMESPACE}:{fixed[0]} can't be set for stack {stack!r}: it is the same for every stack of an "
+                "environment (infra/config/environments.py). Remove the key."
+            )
+        if strange := sorted(given.keys() & OF_A_TARGET - {cloud, platform}):
+            raise ConfigInvalid(
+                f"{NAMESPACE}:{strange[0]} can't be set for stack {stack!r}, which is on {cloud} with {platform}. "
+                "Remove the key, or set it in a stack of its own cloud."
+            )
+        usual = ENVIRONMENTS[environment]
+        given["local"] = _with_defaults(given.get("local"), stack, usual)
+        base = {"stack": stack, "cloud": cloud, "platform": platform}
+        own = {key: given.pop(key) for key in Adjusted.model_fields if key in given}
+        wrong: list[ErrorDetails] = []
+        adjusted = _or_wrong(lambda: Adjusted.model_validate(own, context=usual).of(usual), wrong)
+        made = _or_wrong(lambda: cls.model_validate(base | {"environment": adjusted or usual} | given), wrong)
+        if made is None or wrong:
+            raise ConfigInvalid(_sentences(stack, wrong))
+        return made
 
     @classmethod
-    def read(cls, stack: str, file: Path) -> Self:
-        """The configuration as the stack's file states it, without the engine."""
-        config: dict[str, Any] = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("config") or {}
-        return cls.parse(stack, {key: v if isinstance(v, str) else json.dumps(v) for key, v in config.items()})
+    def read(cls, stack: str, file: Path, decrypt: Callable[[], Mapping[str, str]] | None = None) -> Self:
+        """The configuration as the stack's file states it; `decrypt` is asked for all values where some are secrets."""
+        values = read_values(file)
+        if values.encrypted and decrypt is None:
+            raise ConfigInvalid(
+                f"{values.encrypted[0]} in {file} is a secret, which only Pulumi's engine can read. Nothing in this "
+                f"project's configuration is one: set it again without --secret."
+            )
+        decrypted = decrypt() if values.encrypted and decrypt else {}
+        return cls.parse(stack, values.plain | {key: decrypted[key] for key in values.encrypted})
 
     def local_root(self, project: Path) -> Path:
         """The absolute folder of a local environment."""
@@ -207,18 +233,34 @@ def _with_defaults(given: Any, stack: str, environment: Environment) -> Any:
     return settings
 
 
-def _decode(value: str) -> Any:
-    return json.loads(value) if value[:1] in ("{", "[") else value
+def decoded(value: str) -> Any:
+    """Objects come as JSON text; a word may begin like one."""
+    if value[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
+
+
+def _or_wrong(validated: Callable[[], Made], wrong: list[ErrorDetails]) -> Made | None:
+    """What was validated; None, and what is wrong with it, where something is."""
+    try:
+        return validated()
+    except ValidationError as error:
+        wrong += error.errors()
+        return None
 
 
 def _known_keys() -> list[str]:
     schema = StackConfig.model_json_schema()
-    return sorted({name for each in (schema, *schema["$defs"].values()) for name in each.get("properties", {})})
+    defined = [each for name, each in schema["$defs"].items() if name != Environment.__name__]
+    return sorted(
+        {name for each in (schema, *defined) for name in each.get("properties", {})} | set(Adjusted.model_fields)
+    )
 
 
-def _sentences(stack: str, error: ValidationError) -> str:
+def _sentences(stack: str, problems: list[ErrorDetails]) -> str:
     lines: list[str] = []
-    for problem in error.errors():
+    for problem in problems:
         says = problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
             lines.append(f"{says.removesuffix('.')}.")

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from infra.engine.environ import engine_environment
+from infra.engine.environ import BACKEND, PROJECT, engine_environment
 from infra.engine.install import EngineMissing, cache_folder, find, install
+from infra.engine.ownership import other_checkout
 from infra.engine.version import VERSION
 
 __all__ = ["doctor", "env"]
@@ -56,13 +57,16 @@ def env(must_install: bool) -> None:
         raise click.ClickException(str(error)) from error
     if engine is None:
         raise click.ClickException(f"The Pulumi CLI {VERSION} isn't here yet: run `mlops env --install` or `make up`.")
-    for name, value in engine_environment(engine).items():
+    other = other_checkout(os.environ.get(BACKEND))
+    if other:
+        click.echo(f"{BACKEND} was the state of another checkout, {other}; here it is that of {PROJECT}.", err=True)
+    for name, value in engine_environment(engine, keeps_backend=other is None).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
 def _python() -> Finding:
     version = sys.version.split()[0]
-    return Finding("Python", f"{version} in {sys.prefix}", (3, 11) <= sys.version_info[:2] <= (3, 13))
+    return Finding("Python", f"{version} in {sys.prefix}", (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 
 def _engine() -> Finding:
@@ -83,7 +87,11 @@ def _state() -> Finding:
         passphrase = (
             "set" if "PULUMI_CONFIG_PASSPHRASE" in environment else environment["PULUMI_CONFIG_PASSPHRASE_FILE"]
         )
-        return Finding("State", f"{environment['PULUMI_BACKEND_URL']}, passphrase {passphrase}", is_fine=True)
+        found = f"{environment[BACKEND]}, passphrase {passphrase}"
+        if other := other_checkout(environment[BACKEND]):
+            remedy = f"It is the state of another checkout, {other}; this one is {PROJECT}: `unset {BACKEND}`."
+            return Finding("State", found, is_fine=False, remedy=remedy)
+        return Finding("State", found, is_fine=True)
     return Finding("State", "unknown without the engine", is_fine=False)
 
 

@@ -7,22 +7,28 @@ from pathlib import Path
 
 from infra.engine.install import Engine
 
-__all__ = ["PROJECT", "engine_environment"]
+__all__ = ["BACKEND", "PROJECT", "STATE", "engine_environment"]
+
+BACKEND = "PULUMI_BACKEND_URL"
 
 PROJECT = Path(__file__).parents[2]
 STATE = PROJECT / ".mlops" / "state"
 
 
-def engine_environment(engine: Engine) -> dict[str, str]:
+def engine_environment(engine: Engine, *, keeps_backend: bool = True) -> dict[str, str]:
     """The variables to add to the process's own; what the user has set stays: another backend, a passphrase."""
     added = {
         "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), str(engine.bin), os.environ.get("PATH", "")]),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # The salt of a passphrase is in the state as well: a stack file, which is shared, need not have it.
+        "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
         "PYTHONDONTWRITEBYTECODE": "",  # without bytecode every start takes 2 to 4 times longer
     }
-    if "PULUMI_BACKEND_URL" not in os.environ:
-        STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
-        added["PULUMI_BACKEND_URL"] = STATE.as_uri()
+    if BACKEND not in os.environ or not keeps_backend:
+        for folder in (STATE.parent, STATE):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+        added[BACKEND] = STATE.as_uri()
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
         added["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file())
     return added

@@ -7,19 +7,25 @@ from typing import Any
 
 from infra.engine.environ import PROJECT, engine_environment
 from infra.engine.install import VERSION, find
+from infra.engine.ownership import require_own_backend
 
 __all__ = ["stack_outputs"]
 
 
 def stack_outputs(stack: str) -> dict[str, Any]:
-    """The outputs of `stack`, empty before its first `pulumi up`; RuntimeError in the engine's words."""
+    """The outputs of `stack`, empty before its first `pulumi up`; RuntimeError in the engine's words.
+
+    StateOfAnother where the engine is told of another checkout's state.
+    """
     engine = find()
     if engine is None:
         raise RuntimeError(f"The Pulumi CLI {VERSION} isn't here yet: run `make up`.")
+    environment = os.environ | engine_environment(engine)
+    require_own_backend(environment)
     result = subprocess.run(
         [engine.pulumi, "stack", "output", "--json", "--stack", stack],
         cwd=PROJECT,
-        env=os.environ | engine_environment(engine),
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -3,11 +3,11 @@
 A cloud's SDK takes longer to import than all else of a preview. `pulumi preview --client` connects to a host like this.
 """
 
+import ast
 import gc
 import importlib
 import inspect
 import os
-import re
 import runpy
 import shutil
 import sys
@@ -67,7 +67,7 @@ def main(cloud: str, platform: str) -> None:
     service.add_LanguageRuntimeServicer_to_server(host := WarmHost(), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
-    with suppress(Exception):  # the run meets it again, and explains it
+    with suppress(ImportError, LookupError):  # no such cloud or platform: the run meets it again, and explains it
         load(cloud, platform)
     host.run_when_asked()
     server.wait_for_termination()
@@ -84,11 +84,14 @@ def load(cloud: str, platform: str) -> None:
     importlib.import_module(f"infra.clouds.{cloud}").cloud(platform)
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("infra.clouds.")]
     for module in ours:
-        source = inspect.getsource(module)
-        for alias, sdk in vars(module).items():
-            if isinstance(sdk, ModuleType) and sdk.__name__.startswith("pulumi_"):
-                for service_ in set(re.findall(rf"\b{alias}\.([a-z]\w*)\.", source)):
-                    hasattr(getattr(sdk, service_), "__all__")
+        sdks = {alias: sdk for alias, sdk in vars(module).items() if _is_sdk(sdk)}
+        for node in ast.walk(ast.parse(inspect.getsource(module))) if sdks else ():
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in sdks:
+                dir(getattr(sdks[node.value.id], node.attr))
+
+
+def _is_sdk(value: object) -> bool:
+    return isinstance(value, ModuleType) and value.__name__.startswith("pulumi_")
 
 
 if __name__ == "__main__":

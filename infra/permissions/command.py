@@ -7,6 +7,7 @@ import click
 
 from infra.config import ConfigInvalid, StackConfig
 from infra.engine.environ import PROJECT
+from infra.engine.secrets import read_config
 from infra.permissions.policies import boundary, deploy_policies
 
 __all__ = ["permissions"]
@@ -42,7 +43,7 @@ def _config(stack: str) -> StackConfig:
         known = ", ".join(sorted(each.name.split(".")[1] for each in file.parent.glob("Pulumi.aws-*.yaml")))
         raise click.UsageError(f"There is no {file}. The stacks on AWS are: {known}.")
     try:
-        config = StackConfig.read(stack, file)
+        config = read_config(stack, file)
     except ConfigInvalid as error:
         raise click.UsageError(str(error)) from error
     if config.aws is None:

@@ -17,7 +17,7 @@ def violations(resources: Sequence[Resource], rules: Iterable[Rule] = RULES) -> 
     """Every rule that these resources, a whole stack, break."""
     stack, found = Stack(resources), list[Violation]()
     for rule in rules:
-        for resource in resources:
+        for resource in stack.of(*rule.types):
             found += broken_by_resource(rule, resource)
         found += broken_by_stack(rule, stack)
     return found

@@ -1,8 +1,9 @@
 """Policy documents of IAM, read for rules."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from infra.policies.rule import Resource
@@ -48,17 +49,25 @@ class Statement:
         ]
 
 
-def statements(resource: Resource, path: str) -> Iterator[Statement]:
-    """The statements of the document at `path`; nothing of what is no document, which the cloud itself refuses."""
-    text = resource.values.at(path)
+def statements(resource: Resource, path: str) -> Sequence[Statement]:
+    """The statements of the document at `path`; none of what is no document, which the cloud itself refuses."""
+    document = resource.values.at(path)
+    return _written(document) if isinstance(document, str) else _stated(document)
+
+
+@lru_cache(maxsize=1024)  # each of some thirty rules reads the same texts
+def _written(text: str) -> Sequence[Statement]:
     try:
-        document = json.loads(text) if isinstance(text, str) else text
+        document = json.loads(text)
     except ValueError:
-        return
+        return ()
+    return _stated(document)
+
+
+def _stated(document: Any) -> Sequence[Statement]:
     given: Any = document.get("Statement", []) if isinstance(document, Mapping) else []
-    for each in [given] if isinstance(given, Mapping) else given:
-        if isinstance(each, Mapping):
-            yield _statement(each)
+    several = [given] if isinstance(given, Mapping) else given
+    return tuple(_statement(each) for each in several if isinstance(each, Mapping))
 
 
 def _statement(given: Mapping[str, Any]) -> Statement:

@@ -88,6 +88,9 @@ class Stack:
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources: Sequence[Resource] = list(resources)
+        self._places: dict[str, list[int]] = {}
+        for place, resource in enumerate(self.resources):
+            self._places.setdefault(resource.type, []).append(place)
 
     @property
     def environment(self) -> str:
@@ -95,8 +98,8 @@ class Stack:
         return self.resources[0].environment if self.resources else "prod"
 
     def of(self, *types: str) -> list[Resource]:
-        """The resources of these types."""
-        return [resource for resource in self.resources if resource.type in types]
+        """The resources of these types, in the stack's order."""
+        return [self.resources[place] for place in sorted(p for each in {*types} for p in self._places.get(each, ()))]
 
     def about(self, subject: Resource, type_: str, path: str) -> list[Resource]:
         """The resources of a type whose property names the subject, by its output or by the same text."""

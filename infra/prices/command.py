@@ -59,12 +59,12 @@ def of_stack(stack: str, volume: Mapping[str, float] | None = None) -> "Estimate
 
 
 def _config(stack: str) -> "StackConfig":
-    from infra.config import StackConfig
+    from infra.engine.secrets import read_config
 
     file = PROJECT / "stacks" / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise ValueError(f"There is no stack file {file.name} in stacks/.")
-    config = StackConfig.read(stack, file)
+    config = read_config(stack, file)
     if config.aws is None or config.cloud != "aws":
         raise ValueError(f"There are prices for stacks on AWS alone, and {stack} is on {config.cloud}.")
     return config

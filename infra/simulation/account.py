@@ -1,7 +1,6 @@
 """What exists in a simulated account: one file a stack, kept between runs; what a preview plans lies over it."""
 
 import fcntl
-import json
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -98,7 +97,7 @@ class Account:
             things = self._current()
             yield things
             temporary = self.file.with_suffix(".new")
-            temporary.write_bytes(json.dumps([msgspec.to_builtins(t) for t in things.values()], indent=1).encode())
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode([*things.values()]), indent=1))
             temporary.replace(self.file)
             self._read_at = self._stamp()
 

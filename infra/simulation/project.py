@@ -2,9 +2,22 @@
 
 from pathlib import Path
 
-__all__ = ["prepare"]
+from infra.config import ConfigInvalid
+from infra.config.reader import read_values
+
+__all__ = ["prepare", "require_no_secrets"]
 
 SALT = "encryptionsalt:"
+
+
+def require_no_secrets(stack: str, project: Path) -> None:
+    """ConfigInvalid for a stack file that can't be read, or has what only the engine's real state can read."""
+    file = project / "stacks" / f"Pulumi.{stack}.yaml"
+    if encrypted := read_values(file).encrypted:
+        raise ConfigInvalid(
+            f"{encrypted[0]} in {file} is a secret, which simulated clouds can't read. Nothing in this project's "
+            "configuration is one: set it again without --secret."
+        )
 
 
 def prepare(project: Path, folder: Path) -> Path:
@@ -23,7 +36,7 @@ def prepare(project: Path, folder: Path) -> Path:
 
 
 def _without_salt(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines if not line.startswith(SALT))
 
 

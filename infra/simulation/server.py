@@ -5,6 +5,7 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import grpc
@@ -23,6 +24,7 @@ __all__ = ["moto_server", "simulated_clouds"]
 
 MAXIMUM_MESSAGE_BYTES = 400 * 1024 * 1024  # the engine's own limit
 WORKERS = 16
+ADDRESS = "127.0.0.1"
 
 
 @contextmanager
@@ -39,25 +41,30 @@ def simulated_clouds(folder: Path, faults: Faults, *, moto: bool = False) -> Gen
 def moto_server(folder: Path) -> Generator["Moto"]:
     """moto's server with what the accounts in `folder` hold; one a process, as moto's memory is global."""
     from moto.core.config import default_user_config
-    from moto.server import ThreadedMotoServer
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
 
     from infra.simulation.conditions import leave_out_conditional_statements
     from infra.simulation.mirror import Moto
+    from infra.simulation.names import own_names_only
 
     leave_out_conditional_statements()
     default_user_config["batch"] = {"use_docker": False}  # jobs run nothing, and succeed at once
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    application = own_names_only(DomainDispatcherApplication(create_backend_app))
+    server = make_server(ADDRESS, 0, application, threaded=True, request_handler=MotoRequestHandler)
+    serving = Thread(target=server.serve_forever, daemon=True)
+    serving.start()
     try:
-        made = Moto(f"http://{host}:{port}")
+        made = Moto(f"http://{ADDRESS}:{server.server_port}")
         made.reset()
         for file in sorted(folder.glob("*.json")):
             made.restore(Account(file).things())
         yield made
     finally:
-        server.stop()
+        server.shutdown()
+        serving.join()
+        server.server_close()
 
 
 @contextmanager

@@ -31,14 +31,22 @@ def run_job() -> None:
     runtime, problem = Runtime.load(), load_problem()
     progress("Loading the training libraries")
     from ml.feedback.challenger import asked_for
+    from ml.release.gate_table import table
     from ml.training.batch import report_key
     from ml.training.candidate import Report
-    from ml.training.gates import table
     from ml.training.train import train
 
     live, comparing = asked_for(os.environ.get(REASON, PERSON), problem, runtime, progress)
     with TemporaryDirectory() as nothing:  # no checkout: what is in the store under the problem's digests is trained on
-        result = train(problem, runtime, Path(nothing), progress, live=live, against_champion=comparing)
+        result = train(
+            problem,
+            runtime,
+            Path(nothing),
+            progress,
+            live=live,
+            against_champion=comparing,
+            job=f"the job {os.environ[JOB_ID]} of Batch",
+        )
     trained = result.trained
     click.echo(table(trained.gates))
     report = Report(run_id=result.run_id, evaluation=trained.evaluation, gates=trained.gates)

@@ -7,10 +7,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Final
 
-import click
-
 from ml.cli import main as mlops
 from ml.container.placement import place, port
+from ml.edge import sentences
 from ml.errors import MlopsError
 
 __all__ = ["main"]
@@ -25,11 +24,8 @@ def main() -> None:
     command = COMMANDS.get(name, mlops)
     if command is not mlops:
         sys.argv[1:] = words
-    try:
+    with sentences(name):
         command()
-    except MlopsError as error:
-        click.echo(f"{name}: {error}", err=True)
-        sys.exit(error.exit_code)
 
 
 def _serve() -> None:

@@ -54,8 +54,13 @@ def store_credentials(name: str | None, region: str | None) -> Generator[None]:
 def _handler(client: "WorkspaceClient", name: str, token: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the base class's name
-            """Keys, for whoever has the token."""
-            if not secrets.compare_digest(self.headers.get("Authorization", ""), token):
+            """Keys, for whoever has the token; not for pages, which could give this address a name of their own."""
+            own = f"127.0.0.1:{self.connection.getsockname()[1]}"
+            if self.headers.get_all("Host") != [own] or "Origin" in self.headers:
+                self._answer(403, {"code": "Forbidden", "message": f"only {own} is answered, and no page"})
+                return
+            said = self.headers.get("Authorization", "")
+            if not secrets.compare_digest(said.encode("utf-8", "replace"), token.encode()):
                 self._answer(403, {"code": "Forbidden", "message": "wrong token"})
                 return
             try:

@@ -105,7 +105,8 @@ def _bundle_in(folder: Path) -> Store:
     here = Store(folder.as_uri())
     if holds_bundle(here) or not folder.is_dir():
         return here
-    below = [store for path in sorted(folder.iterdir()) if holds_bundle(store := Store(path.as_uri()))]
+    folders = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    below = [store for path in folders if holds_bundle(store := Store(path.as_uri()))]
     if len(below) > 1:
         raise InputRefused(f"{folder} holds {len(below)} releases; a server serves one.")
     return below[0] if below else here

@@ -33,6 +33,7 @@ __all__ = ["Job", "folders", "is_job", "run_job"]
 
 BASE_VARIABLE: Final = "SAGEMAKER_BASE_DIR"  # as in SageMaker's own toolkits
 RUNTIME: Final = "runtime"
+JOB_NAME: Final = "TRAINING_JOB_NAME"
 RUNTIME_VARIABLE: Final = "MLOPS_RUNTIME"
 OF_THE_PLATFORM: Final = ("sagemaker_", "_tuning_")
 
@@ -117,7 +118,16 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
             trained = fit(problem, data, root, progress)
         else:
             live, comparing = asked_for(environment.get(REASON, PERSON), problem, runtime, progress)
-            result = train(problem, runtime, root, progress, live=live, against_champion=comparing)
+            name = environment.get(JOB_NAME, "of no name")
+            result = train(
+                problem,
+                runtime,
+                root,
+                progress,
+                live=live,
+                against_champion=comparing,
+                job=f"the job {name} of SageMaker",
+            )
             data, trained, run_id = result.data, result.trained, result.run_id
         candidate = Path(scratch) / "candidate"
         write_candidate(candidate, problem, trained.chosen, trained.evaluation, train=data.train, test=data.test)
@@ -182,9 +192,9 @@ def _deliver(candidate: Path, model: Path) -> None:
 
 def _report(job: Job, trained: "Trained", data: "Prepared", run_id: str | None) -> None:
     """Print the gates and metrics (`name=value;`, for the job's MetricDefinitions), and write them down."""
-    from ml.training.gates import table
+    from ml.release.gate_table import table
 
-    metrics = {metric.name: metric.value for metric in trained.evaluation.metrics}
+    metrics = {metric.name: metric.value for metric in trained.evaluation.metrics if metric.value is not None}
     report = {
         "chosen": trained.chosen.name,
         "run_id": run_id,

@@ -2,60 +2,60 @@
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any, Final, TypeAlias, cast
+from numbers import Real
+from typing import Final, TypeAlias, cast
 
 import pandas as pd
 
+from ml.columns.fit import fits
+from ml.columns.header import namesake
+from ml.data._numbers import Values, whole_numbers
 from ml.data._pandera import without_spark
 from ml.data.findings import Finding, Stage, show
-from ml.problem import Feature, Problem
+from ml.problem import Problem
+from ml.problem.domain import Domain
 
 with without_spark():
     import pandera.pandas as pa
     from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
-__all__ = ["find", "whole_numbers"]
+__all__ = ["find"]
 
 EXAMPLES: Final = 5
-LARGEST_INTEGER: Final = 2**63
 
-Values: TypeAlias = "pd.Series[Any]"
 Test: TypeAlias = Callable[[Values], "pd.Series[bool]"]
 
 
-def find(problem: Problem, frame: pd.DataFrame, stage: Stage, *, labelled: bool) -> list[Finding]:
-    """The errors of `frame`, all at once; its column names must be unique and its index 0 to rows - 1."""
+def find(
+    problem: Problem, frame: pd.DataFrame, stage: Stage, *, labelled: bool, files: tuple[tuple[str, int], ...] = ()
+) -> list[Finding]:
+    """The errors of `frame`, all at once; its column names must be unique and its index 0 to rows - 1.
+
+    `files` are names and numbers of rows, where the frame is made of several.
+    """
     schema = _predictions(problem, frame) if stage == "predictions" else _rows(problem, stage, labelled=labelled)
     try:
         with without_spark():
             schema.validate(frame, lazy=True)
     except SchemaErrors as refused:
-        return [_finding(problem, frame, error) for error in refused.schema_errors]
+        findings = [_finding(frame, error, files) for error in refused.schema_errors]
+        missing = [str(finding.column) for finding in findings if finding.rule == "missing-column"]
+        renamed = {namesake(column, _names(frame)) for column in missing}
+        return [f for f in findings if f.rule != "unexpected-column" or f.column not in renamed]
     return []
 
 
-def whole_numbers(values: Values) -> Values:
-    """The values as numbers, NaN for what isn't a whole number that an int64 can hold."""
-    if pd.api.types.is_signed_integer_dtype(values):
-        return values
-    numbers = _numbers(values)
-    return numbers.where((numbers % 1 == 0) & (numbers.abs() < LARGEST_INTEGER))
-
-
 def _rows(problem: Problem, stage: Stage, *, labelled: bool) -> pa.DataFrameSchema:
-    columns = {feature.name: _feature(feature) for feature in problem.features}
+    columns = {feature.name: _of_domain(feature.domain) for feature in problem.features}
     if stage != "features":
-        target = [_whole(), _codes(set(problem.target.codes))]
-        columns[problem.target.column] = _column(target, nullable=False, required=labelled)
+        columns[problem.target.column] = _of_domain(problem.target.domain, required=labelled)
         columns[problem.time] = _column([_whole()], nullable=False)
-        columns[problem.identifier] = _column([_whole(), _unique()], nullable=False)
+        columns[problem.identifier] = _column([_whole("a whole number (7, not 007)"), _unique()], nullable=False)
     return pa.DataFrameSchema(columns, strict=True)
 
 
-def _feature(feature: Feature) -> pa.Column:
-    if feature.kind == "numeric":
-        return _column([_whole(), _range(feature.minimum, feature.maximum)], nullable=feature.nullable)
-    return _column([_whole(), _codes(set(feature.codes))], nullable=feature.nullable)
+def _of_domain(domain: Domain, *, required: bool = True) -> pa.Column:
+    return _column([_whole(), _within(domain)], nullable=domain.nullable, required=required)
 
 
 def _predictions(problem: Problem, frame: pd.DataFrame) -> pa.DataFrameSchema:
@@ -78,28 +78,17 @@ def _check(rule: str, says: str, test: Test, *, ignore_na: bool = True) -> pa.Ch
     return pa.Check(test, name=rule, error=says, ignore_na=ignore_na, n_failure_cases=EXAMPLES)
 
 
-def _whole() -> pa.Check:
-    def test(values: Values) -> "pd.Series[bool]":
-        whole = whole_numbers(values).notna()
-        # In a column of text the values that aren't numbers are to blame, or else the column's type.
-        return ~whole if whole.all() and pd.api.types.is_string_dtype(values) else whole
-
-    return _check("not-a-whole-number", "not a whole number", test)
+def _whole(what: str = "a whole number") -> pa.Check:
+    return _check("not-a-whole-number", f"not {what}", lambda values: whole_numbers(values).notna())
 
 
-def _range(minimum: int, maximum: int) -> pa.Check:
-    def test(values: Values) -> "pd.Series[bool]":
-        numbers = _numbers(values)
-        return numbers.isna() | numbers.between(minimum, maximum)
-
-    return _check("out-of-range", f"outside the range {minimum} to {maximum}", test)
-
-
-def _codes(codes: set[int]) -> pa.Check:
+def _within(domain: Domain) -> pa.Check:
     def test(values: Values) -> "pd.Series[bool]":
         numbers = whole_numbers(values)
-        return numbers.isna() | numbers.isin(list(codes))
+        return numbers.isna() | fits(domain, numbers.to_numpy(dtype=float, na_value=float("nan")))
 
+    if domain.codes is None:
+        return _check("out-of-range", f"outside the range {domain.minimum} to {domain.maximum}", test)
     return _check("unknown-code", "a code that the problem doesn't define", test)
 
 
@@ -118,19 +107,26 @@ def _numbers(values: Values) -> Values:
     if pd.api.types.is_integer_dtype(values) or pd.api.types.is_float_dtype(values):
         return values
     plain = values.astype(object)
-    is_plain = plain.map(lambda value: isinstance(value, str | int | float | Decimal) and not isinstance(value, bool))
+    is_plain = plain.map(_is_number)
     return pd.to_numeric(plain.where(is_plain).map(_float), errors="coerce")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real | Decimal) and value is not True and value is not False
 
 
 def _float(value: object) -> object:
     return float(value) if isinstance(value, int | Decimal) else value
 
 
-def _finding(problem: Problem, frame: pd.DataFrame, error: SchemaError) -> Finding:
+def _finding(frame: pd.DataFrame, error: SchemaError, files: tuple[tuple[str, int], ...]) -> Finding:
     rows = f"all {len(frame):,} rows"
     if error.reason_code is SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
         column = str(error.failure_cases)
-        return Finding("error", column, "missing-column", len(frame), (), f"column {show(column)}: missing in {rows}")
+        other = namesake(column, _names(frame))
+        hint = "" if other is None else f"; there is {show(other)}, rename it"
+        says = f"column {show(column)}: missing in {rows}{hint}"
+        return Finding("error", column, "missing-column", len(frame), (), says)
     if error.reason_code is SchemaErrorReason.COLUMN_NOT_IN_SCHEMA:
         column = str(error.failure_cases)
         says = f"column {show(column)}: not in the problem definition, yet in {rows}; remove it"
@@ -141,8 +137,20 @@ def _finding(problem: Problem, frame: pd.DataFrame, error: SchemaError) -> Findi
     examples = tuple(_examples(bad))
     count = f"{len(bad):,} row{'s' * (len(bad) != 1)}"
     such = f", such as {', '.join(examples)}" if examples else ""
-    says = f"column {show(column)}: {check.error} in {count}{such} (first in row {bad.index[0] + 1:,})"
+    says = f"column {show(column)}: {check.error} in {count}{such} (first in {_place(int(bad.index[0]), files)})"
     return Finding("error", column, str(check.name), len(bad), examples, says)
+
+
+def _place(row: int, files: tuple[tuple[str, int], ...]) -> str:
+    for name, rows in files:
+        if row < rows:
+            return f"row {row + 1:,} of {show(name)}"
+        row -= rows
+    return f"row {row + 1:,}"
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
+    return [str(column) for column in frame.columns]
 
 
 def _examples(values: Values) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from ml.data._schema import whole_numbers
+from ml.data._numbers import whole_numbers
 from ml.data.findings import ColumnStatistics, show
 from ml.problem import Problem
 

@@ -34,7 +34,9 @@ def data() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON, a list with one per file.")
 def check(files: tuple[Path, ...], unlabelled: bool, page: Path | None, as_json: bool) -> None:
-    """Check raw data files, parquet or CSV: types, ranges, codes, identifiers, target leaks.
+    """Check raw data files, parquet or CSV, or folders of them: types, ranges, codes, identifiers, target leaks.
+
+    A folder is one table, of the files that `mlops score` would read: partitioned or not, or a Delta table.
 
     Exit codes: 0 all files passed, 2 one was refused or can't be read. The page also shows what was refused.
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ml.data._schema import find, whole_numbers
+from ml.data._numbers import whole_numbers
+from ml.data._schema import find
 from ml.data._statistics import describe
 from ml.data.conditions import meets
 from ml.data.findings import ColumnStatistics, DataRefused, Finding, QualityReport, Stage, show
@@ -22,22 +23,26 @@ def check(
     *,
     labelled: bool = True,
     digest: str | None = None,
+    files: tuple[tuple[str, int], ...] = (),
 ) -> QualityReport:
     """Check `frame` against what `problem` says of data at `stage`; `source` names it in every message.
 
     raw: every column of a data file; unless `labelled`, the target may be missing. cleaned: the same, of the
     population only, ordered by identifier. features: exactly the model's input columns, in order. predictions:
-    every column that the problem doesn't define holds scores between 0 and 1.
+    every column that the problem doesn't define holds scores between 0 and 1. `files` are the names and numbers of
+    rows of the files that the frame is made of, where they are several.
     """
     findings = list(_repeated(frame))
     frame = frame.loc[:, ~frame.columns.duplicated()].reset_index(drop=True)
     if frame.empty:
         findings.append(Finding("error", None, "empty", 0, (), "the data as a whole: empty, 0 rows"))
     else:
-        findings += find(problem, frame, stage, labelled=labelled)
+        findings += find(problem, frame, stage, labelled=labelled, files=files)
         if stage in ("raw", "cleaned"):
-            findings = _with_leaks(problem, frame, findings)
+            too_few = list(_too_few_to_judge_leaks(problem, frame))
+            findings = findings if too_few else _with_leaks(problem, frame, findings)
             findings += _target_constant(problem, frame)
+            findings += too_few if labelled else ()
         if not any(finding.severity == "error" for finding in findings):
             findings += _of_stage(problem, frame, stage)
         findings += _warnings(problem, frame, stage)
@@ -95,6 +100,22 @@ def _target_constant(problem: Problem, frame: pd.DataFrame) -> Iterator[Finding]
         yield Finding("error", target, "constant-target", len(frame), (value,), says)
 
 
+def _too_few_to_judge_leaks(problem: Problem, frame: pd.DataFrame) -> Iterator[Finding]:
+    """On a few rows any column may tell the target, or seem not to: the release's gate is not judged then either."""
+    target, needed = problem.target.column, problem.gates.evidence
+    if target not in frame:
+        return
+    known = whole_numbers(frame[target]).dropna()
+    positives = int((known == problem.target.positive).sum())
+    negatives = len(known) - positives
+    if positives < needed.minimum_positives or negatives < needed.minimum_negatives:
+        says = (
+            f"column {show(target)}: {positives:,} positive and {negatives:,} other rows are too few to judge whether "
+            f"a column tells it; {needed.minimum_positives:,} and {needed.minimum_negatives:,} are needed"
+        )
+        yield Finding("warning", target, "leak-not-judged", len(frame), (), says)
+
+
 def _of_stage(problem: Problem, frame: pd.DataFrame, stage: Stage) -> Iterator[Finding]:
     """What only one stage demands, of a frame without other errors."""
     if stage == "features" and list(frame.columns) != problem.feature_names:
@@ -119,8 +140,9 @@ def _warnings(problem: Problem, frame: pd.DataFrame, stage: Stage) -> Iterator[F
                 value = show(frame[name].iloc[0])
                 says = f"column {show(name)}: {value} in all {len(frame):,} rows; it says nothing"
                 yield Finding("warning", name, "constant-column", len(frame), (value,), says)
-    if stage in ("raw", "cleaned") and all(frame[name].dtype != object for name in frame.columns):
-        twins = int(frame.duplicated([name for name in frame.columns if name != problem.identifier]).sum())
+    others = [name for name in frame.columns if name != problem.identifier]
+    if others and stage in ("raw", "cleaned") and all(frame[name].dtype != object for name in frame.columns):
+        twins = int(frame.duplicated(others).sum())
         if twins:
             says = (
                 f"the data as a whole: {twins:,} rows repeat an earlier one in everything but the identifier; "

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ml.data._files import parse, read_bytes
+from ml.data.folder import read_folder
 from ml.data.quality import DataRefused, Finding, QualityReport, check, require
 from ml.data.report import render
 from ml.errors import InputRefused
-from ml.problem import Feature, Problem
+from ml.problem import Problem
 from ml.store import Store
 
 __all__ = ["Dataset", "examine", "ingest", "read_file"]
@@ -39,14 +40,27 @@ def read_file(problem: Problem, file: Path | str, *, labelled: bool = True) -> p
 
 
 def examine(problem: Problem, file: Path | str, *, labelled: bool = True) -> QualityReport:
-    """The quality report of one raw file, also of one that can't be parsed; InputRefused where there is no file."""
+    """The quality report of one raw file, or of a folder of them, also of what can't be parsed.
+
+    InputRefused where there is no file.
+    """
     file = Path(file)
+    if file.is_dir():
+        return _examine_folder(problem, file, labelled=labelled)
     content = read_bytes(file)
     try:
-        frame = parse(content, str(file))
+        frame = parse(problem, content, str(file))
     except DataRefused as refused:
         return QualityReport(problem.name, str(file), "raw", 0, (), refused.findings, _digest(content))
     return check(problem, frame, "raw", str(file), labelled=labelled, digest=_digest(content))
+
+
+def _examine_folder(problem: Problem, folder: Path, *, labelled: bool) -> QualityReport:
+    try:
+        found = read_folder(problem, folder)
+    except DataRefused as refused:
+        return QualityReport(problem.name, refused.source, "raw", 0, (), refused.findings)
+    return check(problem, found.frame, "raw", str(folder), labelled=labelled, digest=found.digest, files=found.files)
 
 
 def ingest(problem: Problem, name: str, store: Store, root: Path) -> Dataset:
@@ -98,7 +112,7 @@ def _stored(store: Store, key: str, file: Path) -> bytes:
 def _checked(
     problem: Problem, content: bytes, source: str, *, labelled: bool = True
 ) -> tuple[pd.DataFrame, QualityReport]:
-    frame = parse(content, source)
+    frame = parse(problem, content, source)
     report = check(problem, frame, "raw", source, labelled=labelled, digest=_digest(content))
     require(report)
     columns = [column for column in problem.columns if column in frame]
@@ -111,18 +125,9 @@ def _digest(content: bytes) -> str:
 
 def _dtype(problem: Problem, column: str) -> np.dtype:
     """The smallest type for what the problem allows: the same for every file, whatever values it happens to hold."""
-    if column == problem.target.column:
-        return _smallest(problem.target.codes)
-    for feature in problem.features:
-        if feature.name == column:
-            return _feature_dtype(feature)
-    return np.dtype(np.int64)
-
-
-def _feature_dtype(feature: Feature) -> np.dtype:
-    bounds = (feature.minimum, feature.maximum) if feature.kind == "numeric" else feature.codes
-    return np.dtype(np.float64) if feature.nullable else _smallest(bounds)
-
-
-def _smallest(values: "dict[int, str] | tuple[int, int]") -> np.dtype:
-    return np.result_type(*(np.min_scalar_type(min(value, -1 - value)) for value in values))
+    domain = problem.domains.get(column)
+    if domain is None:
+        return np.dtype(np.int64)
+    if domain.nullable:
+        return np.dtype(np.float64)
+    return np.result_type(*(np.min_scalar_type(min(value, -1 - value)) for value in (domain.minimum, domain.maximum)))

@@ -42,10 +42,15 @@ def keys_since(store: Store, prefix: str, since: date | None = None) -> Iterator
             yield key
 
 
-def read_all(
-    store: Store, prefix: str, schema: pl.Schema, since: date | None = None, *, without: str | None = None
-) -> pl.DataFrame:
-    """The rows of all those objects but `without`, in no order; empty when there are none."""
-    keys = [key for key in keys_since(store, prefix, since) if key != without]
-    tables = [read_table(store, key).select(schema.names()).cast(schema) for key in keys]
-    return pl.concat([schema.to_frame(), *tables])
+def read_all(store: Store, prefix: str, schema: pl.Schema, since: date | None = None) -> pl.DataFrame:
+    """The rows of all those objects, in no order, each with its object's key as `batch`; empty when there are none.
+
+    What an object of an earlier version has no column for is null.
+    """
+    tables = [_as(read_table(store, key), schema, key) for key in keys_since(store, prefix, since)]
+    return pl.concat([_as(schema.to_frame(), schema, ""), *tables])
+
+
+def _as(table: pl.DataFrame, schema: pl.Schema, key: str) -> pl.DataFrame:
+    columns = [pl.col(name) if name in table.columns else pl.lit(None).alias(name) for name in schema.names()]
+    return table.select(columns).cast(schema).with_columns(pl.lit(key).alias("batch"))

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from ml.data.conditions import meets
 from ml.data.read import Dataset
 from ml.errors import InputRefused
+from ml.feedback.label_quality import believed
 from ml.feedback.labels import ALWAYS, REVIEW, joined
 from ml.predictions import PREFIX as PREDICTIONS
 from ml.problem import Problem
 from ml.release.bundle import fetch
 from ml.release.keys import TrustedKeys
+from ml.release.manifest import MetricResult
 from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.release.signing import verify_signature
 from ml.runtime import Runtime
@@ -40,7 +42,7 @@ from ml.training.fit import Comparing
 from ml.training.metrics import ScoredRows
 from ml.training.reason import is_challenge
 
-__all__ = ["Live", "against", "asked_for", "challenge", "live_rows"]
+__all__ = ["Live", "against", "asked_for", "challenge", "live_rows", "said"]
 
 NAME: Final = "live"
 Progress = Callable[[str], None]
@@ -72,18 +74,28 @@ def asked_for(
     if runtime.release is None:
         raise InputRefused(f"The stack {runtime.stack} serves nothing, so there is no champion to challenge.")
     store = Store(runtime.store_uri)
-    labelled = pl.DataFrame(joined(store, problem, *ALWAYS))
-    live, comparing = challenge(problem, store, runtime.release, labelled, progress)
+    found = believed(problem, pl.DataFrame(joined(store, problem, *ALWAYS)))
+    for doubt in found.doubts:
+        progress(f"Left out: {doubt}")
+    live, comparing = challenge(problem, store, runtime.release, found.labelled, progress)
     return live.older, comparing
 
 
 def challenge(
-    problem: Problem, store: Store, champion: str, labelled: pl.DataFrame, progress: Progress
+    problem: Problem,
+    store: Store,
+    champion: str,
+    labelled: pl.DataFrame,
+    progress: Progress,
+    trusted: str | None = None,
 ) -> tuple[Live, Comparing]:
-    """The labelled live rows, split, and the comparison with the champion: its outcome is one of the gates."""
+    """The labelled live rows, split, and the comparison with the champion: its outcome is one of the gates.
+
+    `trusted` is why labels that contradict the champion are among them, for the record.
+    """
     live = live_rows(problem, store, labelled)
     progress(f"{len(live.older.frame):,} live rows to train on, {len(live.newest):,} newer ones to compare on")
-    return live, partial(against, problem, store, champion, live)
+    return live, partial(against, problem, store, champion, live, trusted=trusted)
 
 
 def live_rows(problem: Problem, store: Store, labelled: pl.DataFrame) -> Live:
@@ -114,7 +126,9 @@ def live_rows(problem: Problem, store: Store, labelled: pl.DataFrame) -> Live:
     )
 
 
-def against(problem: Problem, store: Store, champion: str, live: Live, challenger: Candidate) -> ChampionComparison:
+def against(
+    problem: Problem, store: Store, champion: str, live: Live, challenger: Candidate, *, trusted: str | None = None
+) -> ChampionComparison:
     """Score the newest rows with both; ReleaseRefused when the champion's bytes or signature don't hold."""
     positive = positives(problem, live.newest)
     threshold, theirs = _champion_scores(problem, store, champion, live.newest)
@@ -122,14 +136,37 @@ def against(problem: Problem, store: Store, champion: str, live: Live, challenge
     return ChampionComparison(
         release=champion,
         rows=len(live.newest),
+        positives=int(positive.sum()),
         since=live.since,
         until=live.until,
+        labels_trusted=trusted,
         metrics=compared(
             problem,
             ScoredRows(positive, ours, challenger.threshold.chosen, problem.costs),
             ScoredRows(positive, theirs, threshold, problem.costs),
         ),
     )
+
+
+def said(comparison: ChampionComparison) -> list[str]:
+    """The comparison in lines: each metric of the challenger, of the champion, and between which bounds they differ."""
+    head = (
+        f"Compared with the champion on {comparison.rows:,} predictions of {comparison.since:%Y-%m-%d %H:%M} to "
+        f"{comparison.until:%Y-%m-%d %H:%M} UTC that neither was trained on"
+    )
+    return [head, *(_line(metric) for metric in comparison.metrics)]
+
+
+def _line(metric: MetricResult) -> str:
+    if metric.value is None or metric.baseline is None:
+        return f"  {metric.name:<18}not judged: the rows don't define it"
+    between = (
+        f", between {metric.difference_low:+.4f} and {metric.difference_high:+.4f}"
+        if metric.difference_low is not None and metric.difference_high is not None
+        else ""
+    )
+    difference = metric.value - metric.baseline
+    return f"  {metric.name:<18}{metric.value:.4f}, champion {metric.baseline:.4f}: {difference:+.4f}{between}"
 
 
 def _champion_scores(

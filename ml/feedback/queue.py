@@ -8,7 +8,7 @@ last, the removal of the case: a decision that still has its case was cut short,
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from ml.arrow import in_memory
 from ml.errors import InputRefused
 from ml.feedback._tables import parquet
-from ml.feedback.labels import CLOCK_SKEW, LABELS, REVIEW, SCHEMA, live_predictions, read_labels
+from ml.feedback.labels import CLOCK_SKEW, LABELS, REVIEW, SCHEMA, latest_arrivals, live_predictions
 from ml.feedback.ranges import training_ranges
 from ml.feedback.selection import Why, select
 from ml.predictions import partition
@@ -86,10 +86,11 @@ class ReviewQueue:
         self._settle_all()
         rules = self._problem.review
         since = now - timedelta(days=rules.window_days)
-        labelled = read_labels(self._store, (since - CLOCK_SKEW).date())["prediction_id"]
-        waiting = self._drop_labelled(set(labelled))
+        arrived = latest_arrivals(self._store, (since - CLOCK_SKEW).date())
+        waiting = self._drop_labelled(arrived)
         log = live_predictions(self._store, self._problem, since, now + CLOCK_SKEW)
-        log = log.filter(pl.col("prediction_id").is_unique() & ~pl.col("prediction_id").is_in(labelled.implode()))
+        is_labelled = [_is_labelled(name, at, arrived) for name, at in log.select("prediction_id", "at").iter_rows()]
+        log = log.filter(pl.col("prediction_id").is_unique() & ~pl.Series(is_labelled, dtype=pl.Boolean))
         log = log.filter(~pl.col("prediction_id").is_in([case.prediction_id for case in waiting]))
         ranges = training_ranges(self._store, self._problem, log["release"].unique().to_list())
         chosen = select(self._problem, log, ranges).head(max(0, rules.maximum_queue - len(waiting)))
@@ -183,10 +184,10 @@ class ReviewQueue:
             return False  # another process refreshes too
         return True
 
-    def _drop_labelled(self, labelled: set[str]) -> list[Case]:
+    def _drop_labelled(self, arrived: Mapping[str, datetime]) -> list[Case]:
         waiting: list[Case] = []
         for case in self.cases():
-            if case.prediction_id in labelled:
+            if _is_labelled(case.prediction_id, case.at, arrived):
                 self._store.delete(f"{CASES}/{case.name}")
             else:
                 waiting.append(case)
@@ -226,6 +227,12 @@ class ReviewQueue:
             return Decision.model_validate_json(self._store.read(key))
         except FileNotFoundError:
             return None
+
+
+def _is_labelled(prediction_id: str, made_at: datetime, arrived: Mapping[str, datetime]) -> bool:
+    """A label that came before the prediction was made is about another."""
+    at = arrived.get(prediction_id)
+    return at is not None and at + CLOCK_SKEW >= made_at
 
 
 def _distance(case: Case) -> float:

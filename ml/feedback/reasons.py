@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["Reasons"]
 
 KEPT_MODELS: Final = 2  # champion and challenger
+KEPT_CASES: Final = 500
 SAME_SCORE: Final = 1e-6
 
 log = logging.getLogger(__name__)
+
+
+class _Coming:
+    """Stands for reasons that are being worked out."""
+
+
+COMING: Final = _Coming()
 
 
 class Reasons:
@@ -31,7 +39,33 @@ class Reasons:
     def __init__(self, store: Store, problem: Problem) -> None:
         self._store, self._problem = store, problem
         self._models: OrderedDict[str, ServedModel] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._beside: OrderedDict[str, str | _Coming | None] = OrderedDict()  # by case, what was begun last at the end
+
+    def beside(self, case: Case, row: Mapping[str, Any]) -> "tuple[str | None, bool]":
+        """The reasons, if there are any by now, and whether they are still to come: they are worked out beside.
+
+        Nobody waits for a release to be loaded; ask again a little later.
+        """
+        if row.get("reasons"):
+            return row.get("reasons"), False
+        with self._asking:
+            if case.case not in self._beside:
+                self._beside[case.case] = COMING
+                # A thread that the process doesn't wait for when it ends: what it makes is only shown.
+                threading.Thread(target=self._work_out, args=(case, row), daemon=True).start()
+            found = self._beside[case.case]
+        return (None, True) if isinstance(found, _Coming) else (found, False)
+
+    def _work_out(self, case: Case, row: Mapping[str, Any]) -> None:
+        found: str | None = None
+        try:
+            found = self.of(case, row)
+        finally:  # a mistake of ours is in the log of the thread; the page must not wait for ever
+            with self._asking:
+                self._beside[case.case] = found
+                while len(self._beside) > KEPT_CASES:
+                    self._beside.popitem(last=False)
 
     def of(self, case: Case, row: Mapping[str, Any]) -> str | None:
         """What the log would hold had somebody asked; None where the row or the release can't be asked again."""

@@ -9,6 +9,7 @@ import click
 
 from ml.problem import load_problem
 from ml.runtime import Runtime
+from ml.serving.limits import allowed_host
 from ml.store import Store
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def account(name: str, stack: str | None, password_stdin: bool, remove: bool) ->
 @click.option(
     "--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
-def serve(stack: str | None, host: str, port: int) -> None:
+@allowed_host
+def serve(stack: str | None, host: str, port: int, allowed_hosts: tuple[str, ...]) -> None:
     """Run the review page, which also takes in labels at POST /labels.
 
     On an address beyond this machine, put it behind TLS: its session cookie is then sent over HTTPS alone.
@@ -139,7 +141,7 @@ def serve(stack: str | None, host: str, port: int) -> None:
     from ml.feedback.web.page import review_app
     from ml.serving.run import run
 
-    run(review_app(store, load_problem(), secure_cookie=host not in LOOPBACK), host, port)
+    run(review_app(store, load_problem(), secure_cookie=host not in LOOPBACK), host, port, allowed_hosts=allowed_hosts)
 
 
 def _store(stack: str | None) -> Store:

@@ -36,7 +36,7 @@ class Alerts(BaseModel):
 @dataclass(frozen=True)
 class Standing:
     """Where an environment stands: `new_labels` arrived since the champion was made, of `comparable` ones the newest
-    part can be held out to compare with it."""
+    part can be held out to compare with it. `doubts` say which labels contradict it, `trusted` why they count."""
 
     champion: str
     made_at: datetime
@@ -45,6 +45,8 @@ class Standing:
     last_run_at: datetime | None = None
     asked_at: datetime | None = None  # of the platform, which trains by itself
     alerts: Alerts | None = None
+    doubts: tuple[str, ...] = ()
+    trusted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,15 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every trigger, and what stands in the way although one holds."""
+    """Every trigger, and what stands in the way although one holds.
+
+    Labels of `doubts` are not learned from, nor compared on, unless somebody said why they are right: `trusted`.
+    """
 
     triggers: tuple[Trigger, ...]
     hindrances: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    trusted: str | None = None
 
     @property
     def is_due(self) -> bool:
@@ -115,7 +122,8 @@ def decide(problem: Problem, standing: Standing, now: datetime) -> Verdict:
             section: _Section = getattr(alerts, kind)
             says = section.summary or ("an alert" if section.alert else "no alert")
             triggers.append(Trigger(kind, section.alert, f"{says} ({alerts.at:%Y-%m-%d %H:%M} UTC)"))
-    return Verdict(tuple(triggers), tuple(_hindrances(problem, standing, now)))
+    hindrances = tuple(_hindrances(problem, standing, now))
+    return Verdict(tuple(triggers), hindrances, standing.doubts, standing.trusted)
 
 
 def _hindrances(problem: Problem, standing: Standing, now: datetime) -> list[str]:

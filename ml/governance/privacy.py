@@ -1,9 +1,10 @@
 """A person's rights over what an environment holds: erase it and prove it, or hand it over.
 
 An erasure is written down before anything is removed (`ml.erasures` says where): a run that was cut short is completed
-by the next one. What stays of it is the pseudonym and the time, for as long as predictions are kept: a server may hold
-predictions on their way to the store, and leaves out what it logged before the erasure; what arrives late in another
-way is removed by the next `mlops erase` or `mlops retention`. Later predictions are new records.
+by the next one. What stays of it is the pseudonym, the time and hashes of the predictions' identifiers, for as long as
+predictions are kept: a server may hold predictions on their way to the store, and leaves out what it logged before the
+erasure; a label of an erased prediction is not taken in; what arrives late in another way is removed by the next
+`mlops erase` or `mlops retention`. Later predictions are new records.
 
 What it can't reach, because it names nobody: the rows without identifier, time or pseudonym that a release keeps as
 its reference when it was trained on live data. Retire the release if they must go too.
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 
-from ml.erasures import ERASURES, Mark, erasure_key
+from ml.erasures import ERASURES, Mark, erasure_key, left_out, left_out_prefix, prediction_digest
 from ml.errors import MlopsError
 from ml.governance._alone import alone, holder
 from ml.governance.records import AREAS, Area, Person, Search, find, prediction_ids, read, remove
@@ -61,7 +62,7 @@ class _Erasure(Mark):
 
     @property
     def person(self) -> Person:
-        return Person(self.pseudonym, self.until, frozenset(self.prediction_ids))
+        return Person(self.pseudonym, self.until, frozenset(self.prediction_ids), self.predictions)
 
     @property
     def removed(self) -> dict[Area, int]:
@@ -78,7 +79,8 @@ def erase(store: Store, ledger: Ledger, signer: Signer, subject: str, now: datet
     key = erasure_key(name)
     erasure = _read(store, key)
     if erasure is None or erasure.is_done:
-        erasure = _Erasure(request=str(uuid.uuid4()), pseudonym=name, asked_at=now)
+        known = erasure.predictions if erasure else frozenset[str]()
+        erasure = _Erasure(request=str(uuid.uuid4()), pseudonym=name, asked_at=now, predictions=known)
         _write(store, key, erasure)
     else:
         progress("Completing an erasure that was cut short")
@@ -91,12 +93,13 @@ def erase_late(store: Store, ledger: Ledger, signer: Signer, forget_before: date
     erasures = [(key, erasure) for key in store.list(ERASURES) if (erasure := _read(store, key))]
     first = holder(store)  # cut short, it stands in the others' way
     for key, erasure in sorted(erasures, key=lambda each: each[0] != first):
-        if not erasure.is_done or _searched(store, erasure)[1].found:
+        if not erasure.is_done or _searched(store, key, erasure)[1].found:
             update = {"request": str(uuid.uuid4()), "is_done": False} if erasure.is_done else {}
             again = erasure.model_copy(update=update)
             rows += sum(_run(store, ledger, signer, key, again, progress).removed.values())
         if erasure.asked_at < forget_before:
             store.delete(key)
+            store.delete(left_out_prefix(key))
     return rows
 
 
@@ -124,7 +127,7 @@ def _run(store: Store, ledger: Ledger, signer: Signer, key: str, erasure: _Erasu
     with alone(store, key, datetime.now(UTC)):
         erasure, proof = _removed(store, key, erasure, progress)
         entry = _recorded(ledger, erasure) or ledger.append("erased", signer, None, _details(erasure, proof)).sequence
-    rest = _Erasure(request=erasure.request, pseudonym=erasure.pseudonym, asked_at=erasure.asked_at, is_done=True)
+    rest = erasure.model_copy(update={"is_done": True, "prediction_ids": [], "planned": {}})
     _write(store, key, rest)
     return Erased(
         request=erasure.request,
@@ -143,7 +146,7 @@ def _removed(store: Store, key: str, erasure: _Erasure, progress: Progress) -> t
     for prefix in AREAS.values():
         store.delete_unfinished(prefix, datetime.now(UTC) - UNFINISHED_AFTER)
     progress("Searching everything")
-    erasure, search = _searched(store, erasure)
+    erasure, search = _searched(store, key, erasure)
     rounds = 0
     while search.found and rounds < ROUNDS:  # labels and predictions may arrive while others are removed
         rounds += 1
@@ -152,7 +155,7 @@ def _removed(store: Store, key: str, erasure: _Erasure, progress: Progress) -> t
             progress(f"Removing {place.rows:,} from {place.key}")
             remove(store, place, erasure.person)
         progress("Searching everything once more")
-        erasure, search = _searched(store, erasure)
+        erasure, search = _searched(store, key, erasure)
     if remaining := sum(place.rows for place in search.found):
         raise MlopsError(
             f"{remaining:,} records are still there after {ROUNDS} rounds: they arrive faster than they are removed. "
@@ -161,13 +164,14 @@ def _removed(store: Store, key: str, erasure: _Erasure, progress: Progress) -> t
     return erasure, search
 
 
-def _searched(store: Store, erasure: _Erasure) -> tuple[_Erasure, Search]:
+def _searched(store: Store, key: str, erasure: _Erasure) -> tuple[_Erasure, Search]:
     """What there is now of the person, and the erasure that knows of it.
 
     What an object held when it was first seen stays in `planned`, also once it was removed.
     """
     ids = prediction_ids(store, erasure.person) | set(erasure.prediction_ids)
-    known = erasure.model_copy(update={"prediction_ids": sorted(ids)})
+    digests = erasure.predictions | set(map(prediction_digest, ids)) | left_out(store, left_out_prefix(key))
+    known = erasure.model_copy(update={"prediction_ids": sorted(ids), "predictions": digests})
     search = find(store, known.person)
     planned: dict[Area, dict[str, int]] = {area: dict(keys) for area, keys in erasure.planned.items()}
     for place in search.found:

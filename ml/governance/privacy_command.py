@@ -10,8 +10,9 @@ import click
 
 from ml.errors import InputRefused
 from ml.problem import load_problem
-from ml.release.keys import Signer, TrustedKeys, signer
+from ml.release.keys import Signer, signer
 from ml.release.ledger import Ledger
+from ml.release.stage import ledger_of
 from ml.runtime import Runtime
 from ml.store import Store
 
@@ -107,8 +108,8 @@ def retention(stack: str | None, days: int | None, dry_run: bool, name: str | No
 
 def _place(runtime: Runtime, name: str | None) -> tuple[Store, Ledger, Signer]:
     store = Store(runtime.store_uri)
-    me = signer(store, name)
-    return store, Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store)), me
+    me = signer(store, name)  # made now, where there is none: the ledger trusts it
+    return store, ledger_of(runtime), me
 
 
 def _named(subject: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.arrow import in_memory
+from ml.erasures import prediction_digest
 from ml.errors import MlopsError
 from ml.feedback.labels import FILES, LABELS, REJECTED
 from ml.feedback.queue import CASES, DECISIONS
@@ -44,11 +45,20 @@ NAMED_BY: Final[dict[Area, list[str]]] = {
 
 @dataclass(frozen=True)
 class Person:
-    """Whose records are meant: those of the pseudonym that were logged before `until`, and of those predictions."""
+    """Whose records are meant: those of the pseudonym that were logged before `until`, and of those predictions.
+
+    `digests` are of predictions that are gone, whose identifiers aren't kept.
+    """
 
     pseudonym: str
     until: datetime
     prediction_ids: frozenset[str] = frozenset()
+    digests: frozenset[str] = frozenset()
+
+    def has(self, prediction_id: str | None) -> bool:
+        """Whether a prediction is one of theirs."""
+        named = prediction_id or ""
+        return named in self.prediction_ids or (bool(self.digests) and prediction_digest(named) in self.digests)
 
 
 @dataclass(frozen=True)
@@ -141,8 +151,7 @@ def _is_mine(table: pa.Table, area: Area, person: Person) -> pl.Series:
         rows = cast(pl.DataFrame, pl.from_arrow(table.select(NAMED_BY[area])))
         mine = (pl.col("subject") == person.pseudonym) & (pl.col("at") < person.until)
     else:
-        rows = cast(pl.DataFrame, pl.from_arrow(table.select(NAMED_BY[area])))
-        mine = pl.col("prediction_id").is_in(sorted(person.prediction_ids))
+        return pl.Series([person.has(name) for name in table["prediction_id"].to_pylist()], dtype=pl.Boolean)
     return rows.select(mine.fill_null(False)).to_series()
 
 
@@ -183,7 +192,7 @@ def _records(store: Store, area: Area) -> Iterator[tuple[str, dict[str, Any]]]:
 def _is_of(record: dict[str, Any], person: Person) -> bool:
     case = record.get("case")
     named = case if isinstance(case, dict) else record  # a decision holds its case
-    return named.get("prediction_id") in person.prediction_ids
+    return person.has(named.get("prediction_id"))
 
 
 def _keys(store: Store, area: Area) -> list[str]:

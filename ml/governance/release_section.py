@@ -2,7 +2,8 @@
 
 from ml.release._markdown import table
 from ml.release.bundle import digest_of
-from ml.release.manifest import Gate, Manifest
+from ml.release.gate_table import judged_on, result_of, shown
+from ml.release.manifest import Manifest
 
 __all__ = ["release_section"]
 
@@ -18,7 +19,8 @@ def release_section(manifest: Manifest) -> str:
         ("image", f"`{manifest.image_digest}`" if manifest.image_digest else "not stated"),
     ]
     gates = [
-        (gate.name.replace("_", " "), f"{gate.measured:.4g}", gate.demanded, _result(gate)) for gate in manifest.gates
+        (gate.name.replace("_", " "), shown(gate.measured), gate.demanded, judged_on(gate.evidence), result_of(gate))
+        for gate in manifest.gates
     ]
     waived = [gate.name.replace("_", " ") for gate in manifest.gates if gate.result == "waived"]
     waivers = (
@@ -28,11 +30,6 @@ def release_section(manifest: Manifest) -> str:
     )
     return (
         f"## Release\n\n{table(('', ''), facts)}\n\n## Gates\n\n{waivers}\n\n"
-        + table(("gate", "measured", "demanded", "result"), gates)
+        + table(("gate", "measured", "demanded", "judged on", "result"), gates)
         + "\n"
     )
-
-
-def _result(gate: Gate) -> str:
-    expires = f" until {gate.waiver_expires:%Y-%m-%d}" if gate.waiver_expires else ""
-    return f"{gate.result}{expires}"

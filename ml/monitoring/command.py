@@ -3,9 +3,12 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from ml.release.place_options import place_of, place_options
+from ml.serving.limits import allowed_host
 
 if TYPE_CHECKING:
     from ml.monitoring.report import Report
@@ -23,6 +26,8 @@ _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f",
 )
 @click.option("--store", "store_uri", help="URI of the environment's object store.")
 @click.option("--endpoint", help="URL of the model server; leave it out while nothing is released.")
+@place_options
+@click.option("--approvals-required", default=0, type=click.IntRange(0), help="That the stack asks  [default: 0]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=8081, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
@@ -33,6 +38,7 @@ _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f",
 @click.option(
     "--every-s", default=300.0, show_default=True, type=click.FloatRange(1), help="Seconds between two monitoring runs."
 )
+@allowed_host
 @click.pass_context
 def monitor(
     context: click.Context,
@@ -42,8 +48,12 @@ def monitor(
     port: int,
     interval_s: float,
     every_s: float,
+    allowed_hosts: tuple[str, ...],
+    **place: Any,
 ) -> None:
     """Watch an endpoint and its live data.
+
+    With --stack and --environment, what serves is compared with what the stack's ledger allows and says.
 
     Without a sub-command: probe the endpoint and run `monitor run` again and again; the state is a page at /, the
     newest report at /report, every figure as Prometheus metrics at /metrics.
@@ -58,7 +68,8 @@ def monitor(
     from ml.serving.run import run as serve
     from ml.store import Store
 
-    serve(Monitor(endpoint, Store(store_uri), interval_s, every_s), host, port)
+    watching = Monitor(endpoint, Store(store_uri), interval_s, every_s, place_of(place))
+    serve(watching, host, port, allowed_hosts=allowed_hosts)
 
 
 @monitor.command("run", epilog="Example: mlops monitor run --stack local-dev --since 2026-01-01")

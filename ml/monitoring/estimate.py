@@ -4,6 +4,10 @@ Without labels a calibrated score is the probability that the label is positive,
 metric. That is confidence-based performance estimation (CBPE), as in NannyML: Kivimäki, Białek, Kuberski, Nurminen,
 "Performance Estimation in Binary Classification Using Calibrated Confidence" (2025, arXiv:2505.05295). It follows a
 change of the inputs. It cannot see the relation between inputs and label change: that takes labels.
+
+Scores are never calibrated to the last digit, and with many rows what their calibration is wrong by is more than chance
+is. The interval of an estimate therefore holds for every calibration that is wrong by as much as it was measured to be
+on the release's test set: scores all too low or too high by it, or too timid or too bold.
 """
 
 from typing import Literal, NamedTuple
@@ -38,15 +42,45 @@ class PerformanceMetric(msgspec.Struct, frozen=True):
 
 
 def estimate_performance(
-    scores: ArrayLike, *, decision_threshold: float, costs: Costs, confidence: float = 0.95
+    scores: ArrayLike,
+    *,
+    decision_threshold: float,
+    costs: Costs,
+    confidence: float = 0.95,
+    calibration_error: float = 0.0,
 ) -> tuple[PerformanceMetric, ...]:
     """The metrics to expect of calibrated `scores` (rows,), before any label is known.
 
     The interval is where the metric measured on a sample of this size would lie: it covers the chance in the labels
-    as well as in the rows. InputRefused for scores outside [0, 1] or missing.
+    as well as in the rows, and scores that are wrong by `calibration_error` in the mean. InputRefused for scores
+    outside [0, 1] or missing.
     """
     checked = _checked(scores, "scores")
-    return _performance(checked, checked, decision_threshold, costs, confidence)
+    middle = _performance(checked, checked, decision_threshold, costs, confidence)
+    around = [
+        _performance(checked, probable, decision_threshold, costs, confidence)
+        for probable in _miscalibrated(checked, calibration_error)
+    ]
+    return tuple(_widened(one, others) for one, *others in zip(middle, *around, strict=True))
+
+
+def _miscalibrated(scores: NDArray[np.float64], error: float) -> list[NDArray[np.float64]]:
+    """What the probabilities would be were the scores wrong by `error` in the mean: by level, and by spread."""
+    if not error or not len(scores):
+        return []
+    distances = scores - scores.mean()
+    spread = float(np.abs(distances).mean())
+    apart = distances * (error / spread) if spread > error else np.zeros_like(scores)
+    return [np.clip(scores + wrong, 0, 1) for wrong in (error, -error, apart, -apart)]
+
+
+def _widened(metric: PerformanceMetric, others: list[PerformanceMetric]) -> PerformanceMetric:
+    """The metric with the interval that holds all of theirs."""
+    lows = [m.low for m in (metric, *others) if m.low is not None]
+    highs = [m.high for m in (metric, *others) if m.high is not None]
+    if metric.low is None or metric.high is None:
+        return metric
+    return PerformanceMetric(metric.name, metric.value, min(lows), max(highs), metric.rows)
 
 
 def realised_performance(

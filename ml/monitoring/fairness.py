@@ -8,12 +8,11 @@ from scipy import stats
 
 from ml.monitoring.report import Difference, Fairness, Group
 from ml.problem import Categorical, Problem, Protected
-from ml.release.manifest import Manifest
+from ml.release.manifest import NO_GROUP, Manifest
 
 __all__ = ["judge_fairness"]
 
 NAMED: Final = 2  # of the differences that alert, in a sentence
-NO_GROUP: Final = "none of the groups"  # as in ml.training.fairness
 
 
 class _Rate(NamedTuple):
@@ -93,23 +92,35 @@ def _rates(row: dict[str, Any]) -> _Counted:
 
 
 def _difference(attribute: str, rate: str, limit: float, groups: list[_Counted], problem: Problem) -> Difference:
-    minimum = problem.monitoring.fairness.minimum_group_rows
+    limits = problem.monitoring.fairness
     judged = [
         (one.rates[rate], one.group)
         for one in groups
         if rate in one.rates
         and one.group != NO_GROUP
-        and (one.rows if rate == "selection_rate" else one.labelled) >= minimum
+        and (one.rows if rate == "selection_rate" else one.labelled) >= limits.minimum_group_rows
+        and one.rates[rate].rows >= limits.minimum_group_cases
     ]
     if len(judged) < 2:
         what = "answered" if rate == "selection_rate" else "labelled"
-        reason = f"not judged: fewer than two groups have {minimum} {what} rows"
+        reason = (
+            f"not judged: fewer than two groups have {limits.minimum_group_rows} {what} rows, "
+            f"{limits.minimum_group_cases} of them such as the rate is a share of"
+        )
         return Difference(attribute, rate, None, None, None, None, None, limit, False, reason)
     (low, lowest), (high, highest) = min(judged), max(judged)
     value = high.value - low.value
     error = math.sqrt(sum(r.value * (1 - r.value) / r.rows for r in (low, high)))
     margin = float(stats.norm.ppf((1 + problem.monitoring.confidence) / 2)) * error
     alert = value - margin > limit
+    everybody = sum(one.rates[rate].rows for one in groups if rate in one.rates)
+    share = sum(one.rows for one, _ in judged) / everybody
+    if share < limits.minimum_judged_share and not alert:
+        reason = (
+            f"not judged: the groups that are large enough hold {share:.1%} of the rows that the rate is a share of; "
+            f"at least {limits.minimum_judged_share:.0%} are needed"
+        )
+        return Difference(attribute, rate, None, None, None, None, None, limit, False, reason)
     verdict = (
         f"beyond {limit:g}"
         if alert

@@ -14,6 +14,9 @@ def exposition(report: Report) -> bytes:
     gauges.set("mlops_monitoring_report_timestamp_seconds", "When the newest report was made.", report.at.timestamp())
     for section, alert in report.champion.alerts.items():
         gauges.set("mlops_monitoring_alert", "1 when the check of the champion alerts.", float(alert), section=section)
+    for section, judged in report.champion.judged.items():
+        what = "0 where the check of the champion has too little to judge by."
+        gauges.set("mlops_monitoring_judged", what, float(judged), section=section)
     volume = report.champion.quality.volume
     for window, rows in (("now", volume.rows), ("before", volume.rows_before)):
         gauges.set("mlops_monitoring_window_predictions", "Predictions by all releases.", rows, window=window)

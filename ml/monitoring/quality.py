@@ -15,7 +15,8 @@ def judge_volume(rows: int, rows_before: int, problem: Problem) -> Volume:
     """Whether so many predictions are gone that something upstream may be broken; few ones say nothing."""
     limit, enough = problem.monitoring.quality.maximum_volume_drop, problem.monitoring.drift.minimum_rows
     if rows_before < enough:
-        return Volume(rows, rows_before, False, f"not judged: the window before had {rows_before:,} predictions")
+        reason = f"not judged: the window before had {rows_before:,} predictions, {enough:,} are needed"
+        return Volume(rows, rows_before, False, reason, judged=False)
     change = rows / rows_before - 1
     alert = -change > limit
     verdict = "more than" if alert else "within"
@@ -34,7 +35,13 @@ def judge_quality(
             bounds = (feature.minimum, feature.maximum) if feature.kind == "numeric" else None
             columns[name] = _judge(_counts(now, bounds), _counts(before, bounds), problem)
     wrong = [name for name, column in columns.items() if column.alert]
-    return Quality(bool(wrong) or volume.alert, _summary(wrong, volume, len(columns)), volume, columns, not_logged)
+    needed = problem.monitoring.quality.minimum_rows
+    is_enough = live.rows >= needed and bool(columns)
+    summary = _summary(wrong, volume, len(columns))
+    if not is_enough and not wrong and not volume.alert:
+        summary = f"Too few predictions to say that nothing is wrong with them: {live.rows:,}, {needed:,} are needed."
+    alert = bool(wrong) or volume.alert
+    return Quality(alert, summary, volume, columns, not_logged, judged=alert or is_enough)
 
 
 class _Counts(NamedTuple):

@@ -54,6 +54,7 @@ class Volume(msgspec.Struct, frozen=True):
     rows_before: int
     alert: bool
     reason: str
+    judged: bool = True
 
 
 class ColumnQuality(msgspec.Struct, frozen=True):
@@ -172,6 +173,11 @@ class ReleaseFindings(msgspec.Struct, frozen=True):
     def alerts(self) -> dict[str, bool]:
         """Whether each section alerts."""
         return {name: getattr(self, name).alert for name in SECTIONS}
+
+    @property
+    def judged(self) -> dict[str, bool]:
+        """Whether there was enough to judge each section by."""
+        return {name: getattr(self, name).judged for name in SECTIONS}
 
 
 SECTIONS: Final = ("quality", "drift", "performance", "fairness")

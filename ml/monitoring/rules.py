@@ -9,6 +9,7 @@ from ml.problem import Problem
 __all__ = ["alert_rules"]
 
 PREDICT: Final = 'route="/predict"'
+NOT_JUDGED_FOR: Final = "7d"
 SECTIONS: Final = {  # what the monitor judges; the thresholds are part of its judgement, so the rules don't repeat them
     "quality": ("DataQuality", "The logged data are incomplete, not allowed, or far fewer than before"),
     "drift": ("Drift", "The live data are no longer like the training data"),
@@ -31,6 +32,13 @@ def _service_rules(problem: Problem) -> list[dict[str, Any]]:
     durations = f"rate(mlops_request_duration_seconds_bucket{{{PREDICT}}}[5m])"
     return [
         _rule("EndpointDown", "mlops_endpoint_up == 0", "1m", "critical", "The endpoint does not answer"),
+        _rule(
+            "ReleaseNotAllowed",
+            "mlops_endpoint_release_allowed == 0",
+            "1m",
+            "critical",
+            "What serves is not what was deployed, or the ledger does not allow it, or that can't be told",
+        ),
         _rule(
             "EndpointErrors",
             f"{_share('5..')} > {limits.maximum_error_share:g}",
@@ -70,7 +78,14 @@ def _process_rules() -> list[dict[str, Any]]:
             "1m",
             "warning",
             "No monitoring run has ended well for three intervals",
-        )
+        ),
+        _rule(
+            "NotJudged",
+            'mlops_monitoring_judged{section!="fairness"} == 0',  # which waits for labels, as the page says
+            NOT_JUDGED_FOR,
+            "warning",
+            "A check has had too little to judge by for a week: that it gave no alert says nothing",
+        ),
     ]
 
 

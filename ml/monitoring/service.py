@@ -17,6 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ml.monitoring.latest import Latest, Section
 from ml.monitoring.schedule import Schedule
+from ml.monitoring.verdict import Judge, Verdict
+from ml.release.allowed import Place
 from ml.serving.access.keys import own_headers
 from ml.serving.http import Receive, Response, Scope, Send, json_response, run_lifespan, send_response
 from ml.serving.metrics import PREDICTIONS
@@ -46,6 +48,12 @@ class Probe:
     version: str | None = None
     predictions: int | None = None
     error: str | None = None
+    challenger: str | None = None
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Every release that answers people, or is about to, the champion first."""
+        return tuple(release for release in (self.release, self.challenger) if release)
 
 
 def probe(endpoint: str) -> Probe:
@@ -64,6 +72,7 @@ def probe(endpoint: str) -> Probe:
             version=_text(state.get("version")),
             predictions=_predictions(endpoint),
             error=_text(state.get("error")),
+            challenger=_challenger(state.get("challenger")),
         )
     except (OSError, ValueError, AttributeError) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -73,10 +82,15 @@ def probe(endpoint: str) -> Probe:
 class Monitor:
     """ASGI application with the page, /report, /metrics and /health; `endpoint` is None while nothing is released.
 
-    The endpoint is probed every `interval_s` seconds, the live data are looked at every `every_s`.
+    The endpoint is probed every `interval_s` seconds, the live data are looked at every `every_s`. What serves is
+    compared with the ledger of `place`, where one is given.
     """
 
-    def __init__(self, endpoint: str | None, store: Store, interval_s: float, every_s: float) -> None:
+    def __init__(
+        self, endpoint: str | None, store: Store, interval_s: float, every_s: float, place: Place | None = None
+    ) -> None:
+        self._judge = Judge(store, place) if place else None
+        self.verdict: Verdict | None = None
         self.last: Probe | None = None
         self._endpoint = endpoint.rstrip("/") if endpoint else None
         self._store = store
@@ -120,6 +134,9 @@ class Monitor:
                 log.info("The endpoint %s is %s", self._endpoint, "up" if last.is_up else f"down: {last.error}")
             self.last = last
             self._metrics.observe(last)
+            if self._judge is not None:
+                self.verdict = await asyncio.to_thread(self._judge, last.releases)
+                self._metrics.judge(self._judge.stack, self.verdict)
             await asyncio.sleep(self._interval_s)
 
     def _health(self) -> Response:
@@ -134,6 +151,8 @@ class Monitor:
         else:
             verdict = "up" if self.last.is_up else "down"
             rows |= _shown(self.last)
+            if self.verdict is not None:
+                rows["May it serve"] = f"{'✓ ok' if self.verdict.holds else '▲ alert'}: {self.verdict.reason}"
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
         checks = _checks(self._schedule.latest, self._schedule.failure)
         html = PAGE.format(refresh=max(1, round(self._interval_s)), verdict=verdict, rows=cells, checks=checks)
@@ -159,6 +178,9 @@ class _Metrics:
         self._release = gauge(
             "mlops_endpoint_release_info", "The release that serves.", ("model", "version", "release")
         )
+        self._allowed = gauge(
+            "mlops_endpoint_release_allowed", "1 when what serves is what the ledger allows and says.", ("stack",)
+        )
         self._probes = Counter("mlops_endpoint_probes", "Probes by result.", ["result"], registry=self._registry)
 
     def observe(self, seen: Probe) -> None:
@@ -170,6 +192,9 @@ class _Metrics:
         self._release.clear()
         if seen.release:
             self._release.labels(seen.model or "", seen.version or "", seen.release).set(1)
+
+    def judge(self, stack: str, verdict: Verdict) -> None:
+        self._allowed.labels(stack).set(verdict.holds)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -192,6 +217,10 @@ def _predictions(endpoint: str) -> int | None:
     families = text_string_to_metric_families(body.decode("utf-8"))
     total = f"{PREDICTIONS}_total"
     return int(sum(s.value for family in families for s in family.samples if s.name == total))
+
+
+def _challenger(state: Any) -> str | None:
+    return str(state["release"]) if state and state.get("state") == "serving" else None
 
 
 def _text(value: object) -> str | None:

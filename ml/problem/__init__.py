@@ -3,7 +3,7 @@
 from ml.problem.data import Categorical, Condition, Datasets, Feature, Numeric
 from ml.problem.decision import Baseline, Costs, Protected
 from ml.problem.definition import Problem, load_problem, read_problem
-from ml.problem.gates import FairnessGate, Gates, LatencyGate, ShadowGate, Waiver
+from ml.problem.gates import FairnessGate, Gates, LatencyGate, MinimumEvidence, ShadowGate, Waiver
 from ml.problem.live import Canary, Retraining, Review
 from ml.problem.monitoring import Monitoring
 
@@ -18,6 +18,7 @@ __all__ = [
     "Feature",
     "Gates",
     "LatencyGate",
+    "MinimumEvidence",
     "Monitoring",
     "Numeric",
     "Problem",

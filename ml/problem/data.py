@@ -1,12 +1,16 @@
 """The data: the columns and what they may hold, the files, and what each is for."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ml.problem.domain import LARGEST, Domain, WholeNumbers
 from ml.problem.frozen import Frozen
 
 __all__ = ["Categorical", "Condition", "Datasets", "Feature", "Numeric", "Split", "Target"]
+
+Number = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+OUTCOMES: Final = 2
 
 
 class Condition(Frozen):
@@ -23,8 +27,22 @@ class Target(Frozen):
 
     column: str
     positive: int
-    codes: dict[int, str]
+    codes: dict[Number, str]
     event: str
+
+    @property
+    def domain(self) -> Domain:
+        """What the target's column may hold."""
+        return WholeNumbers.of_codes(tuple(self.codes))
+
+    @model_validator(mode="after")
+    def _is_one_outcome_or_the_other(self) -> Self:
+        if len(self.codes) != OUTCOMES:
+            raise ValueError(
+                f"{len(self.codes)} codes ({', '.join(map(str, self.codes))}); a model here tells two outcomes apart. "
+                "Give two codes, and recode the column where it has others"
+            )
+        return self
 
 
 class Numeric(Frozen):
@@ -33,10 +51,21 @@ class Numeric(Frozen):
     kind: Literal["numeric"]
     name: str
     title: str
-    minimum: int
-    maximum: int
+    minimum: Number
+    maximum: Number
     nullable: bool = False
     sensitive: bool = False
+
+    @property
+    def domain(self) -> Domain:
+        """What the column may hold."""
+        return WholeNumbers(self.minimum, self.maximum, nullable=self.nullable)
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum} is above the maximum {self.maximum}")
+        return self
 
 
 class Categorical(Frozen):
@@ -45,9 +74,14 @@ class Categorical(Frozen):
     kind: Literal["categorical"]
     name: str
     title: str
-    codes: dict[int, str]
+    codes: dict[Number, str] = Field(min_length=1)
     nullable: bool = False
     sensitive: bool = False
+
+    @property
+    def domain(self) -> Domain:
+        """What the column may hold."""
+        return WholeNumbers.of_codes(tuple(self.codes), nullable=self.nullable)
 
 
 Feature = Annotated[Numeric | Categorical, Field(discriminator="kind")]

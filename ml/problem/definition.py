@@ -1,5 +1,6 @@
 """The whole definition, and how it is read."""
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from ml.errors import InputRefused
 from ml.problem.data import Condition, Datasets, Feature, Split, Target
 from ml.problem.decision import Baseline, Costs, Decision, Protected
+from ml.problem.domain import Domain
 from ml.problem.frozen import Frozen
 from ml.problem.gates import Gates, Waiver
 from ml.problem.live import Canary, PredictionLogRules, Retraining, Review
@@ -19,6 +21,7 @@ __all__ = ["Problem", "load_problem", "read_problem"]
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's takes a tenth of the time, where it is there
 DEFAULT_FILE = Path(__file__).parents[1] / "problem.yaml"
+VARIABLE = "MLOPS_PROBLEM"  # another definition than the checkout's: the tests of a fork are about the reference's
 
 
 class Problem(Frozen):
@@ -54,6 +57,11 @@ class Problem(Frozen):
     def columns(self) -> list[str]:
         """Every column of a raw data file, in order."""
         return [self.identifier, self.time, *self.feature_names, self.target.column]
+
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """What each feature and the target may hold."""
+        return {feature.name: feature.domain for feature in self.features} | {self.target.column: self.target.domain}
 
     @property
     def cost_threshold(self) -> float:
@@ -111,11 +119,14 @@ def read_problem(file: Path) -> Problem:
     except yaml.YAMLError as error:
         raise InputRefused(f"The problem definition {file} is not YAML: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise InputRefused(f"The problem definition {file} is not valid. {wrong}.") from error
 
 
 @cache
 def load_problem() -> Problem:
     """The problem this project is about."""
-    return read_problem(DEFAULT_FILE)
+    return read_problem(Path(os.environ.get(VARIABLE) or DEFAULT_FILE))

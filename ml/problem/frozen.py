@@ -6,6 +6,7 @@ __all__ = ["Frozen"]
 
 
 class Frozen(BaseModel):
-    """A part of the definition; what it doesn't know is refused."""
+    """A part of the definition; what it doesn't know is refused, and so is a number that nothing can be held to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    # A limit of NaN would let everything pass, for nothing is beyond it.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)

@@ -1,8 +1,8 @@
 """What holds once a release serves: its log, its challenger, expert review and retraining."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ml.problem.frozen import Frozen
 
@@ -47,6 +47,15 @@ class Canary(Frozen):
     maximum_error_rate: float = Field(gt=0, lt=1)
     latency: CanaryLatency
     maximum_score_psi: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        if self.minimum > self.window:
+            raise ValueError(
+                f"minimum, {self.minimum:,}, is above window, {self.window:,}: so many answers are never kept, and a "
+                "challenger would never be judged"
+            )
+        return self
 
 
 class Review(Frozen):

@@ -26,28 +26,38 @@ class DriftLimits(Frozen):
 class PerformanceLimits(Frozen):
     """How much worse than on the release's test set each metric may become, in the metric's own unit.
 
-    Fewer than `minimum_rows` labelled rows are shown, and what is judged is the estimate from the scores.
+    Fewer than `minimum_rows` labelled rows, or than `minimum_class_rows` of either class, are shown, and what is judged
+    is the estimate from the scores.
     """
 
     maximum_drop: dict[Literal["roc_auc", "accuracy", "expected_cost"], float]
     minimum_rows: int = Field(ge=30)
+    minimum_class_rows: int = Field(default=100, ge=2)
 
 
 class QualityLimits(Frozen):
     """The largest shares of a column's rows that may be missing beyond the reference's, or not what the problem allows.
 
-    `maximum_volume_drop` is the share of the rows of the window before that may be gone.
+    `maximum_volume_drop` is the share of the rows of the window before that may be gone. What is wrong alerts on any
+    number of rows; that nothing is, fewer than `minimum_rows` don't show: of a hundred, one in a hundred is one.
     """
 
     maximum_missing: float = Field(ge=0, le=1)
     maximum_invalid: float = Field(ge=0, le=1)
     maximum_volume_drop: float = Field(gt=0, le=1)
+    minimum_rows: int = Field(default=100, ge=1)
 
 
 class FairnessLimits(Frozen):
-    """Smaller groups are shown, not judged; the limits themselves are those under `protected`."""
+    """Smaller groups are shown, not judged; the limits themselves are those under `protected`.
+
+    `minimum_group_cases` is of the rows that a rate is a share of, as in the gates. That no difference is too large is
+    said when the groups that are judged hold at least `minimum_judged_share` of all such rows; one that is, alerts.
+    """
 
     minimum_group_rows: int = Field(ge=1)
+    minimum_group_cases: int = Field(default=100, ge=1)
+    minimum_judged_share: float = Field(default=0.95, gt=0, le=1)
 
 
 class ServiceLimits(Frozen):

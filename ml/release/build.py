@@ -95,6 +95,7 @@ def seal(folder: Path, problem: Problem, origin: Origin) -> Manifest:
         fairness=evaluation.fairness,
         tracking_run=origin.tracking_run,
         scorer=ScorerEvidence.model_validate_json((folder / SCORER_FILE).read_bytes()),
+        measured_under=evaluation.measured_under,
     )
     (folder / MANIFEST_FILE).write_bytes(canonical(manifest))
     return manifest

@@ -20,6 +20,7 @@ __all__ = [
     "SIGNATURE_FILE",
     "bundle_digest",
     "canonical",
+    "differences",
     "digest_of",
     "fetch",
     "file_digests",
@@ -56,8 +57,8 @@ def bundle_digest(files: dict[str, str]) -> str:
     return sha256(canonical_json(files))
 
 
-def file_digests(folder: Path) -> dict[str, str]:
-    """Every file below `folder` but the manifest and its signature, with its digest.
+def file_digests(folder: Path, unlisted: frozenset[str] = UNLISTED) -> dict[str, str]:
+    """Every file below `folder` but those `unlisted`, a bundle's manifest and its signature, with its digest.
 
     ReleaseRefused for a symlink or a special file.
     """
@@ -65,8 +66,8 @@ def file_digests(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise ReleaseRefused(f"{name} in {folder} is a link or a special file; a bundle holds plain files only.")
-        if path.is_file() and name not in UNLISTED:
+            raise ReleaseRefused(f"{name} in {folder} is a link or a special file; a release holds plain files only.")
+        if path.is_file() and name not in unlisted:
             with path.open("rb") as file:
                 found[name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     return found
@@ -234,11 +235,16 @@ def _download(store: Store, key: str, target: Path) -> None:
         target.unlink(missing_ok=True)  # named as missing, with all else that is wrong, when the files are compared
 
 
-def _refuse_difference(expected: dict[str, str], found: dict[str, str], where: str) -> None:
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """What two listings of files differ in, a phrase a file: missing, too many, altered."""
     wrong = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
     wrong += [f"{name} does not belong to it" for name in sorted(found.keys() - expected.keys())]
     wrong += [f"{name} was altered" for name in sorted(expected.keys() & found.keys()) if expected[name] != found[name]]
-    if wrong:
+    return wrong
+
+
+def _refuse_difference(expected: dict[str, str], found: dict[str, str], where: str) -> None:
+    if wrong := differences(expected, found):
         raise ReleaseRefused(_sentence(where, wrong))
 
 

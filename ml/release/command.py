@@ -38,12 +38,14 @@ def release(stack: str, run_id: str | None, pins: bool, as_json: bool) -> None:
 
     progress("Loading the release libraries")
     from ml.release.release import release as run_release  # seconds of imports: not before the stack is known
+    from ml.release.stage import Stage
 
     result = run_release(load_problem(), runtime, run_id, progress)
     if file is not None:
         _hand_over(runtime, file, result.digest, progress)
         if pinned(file) != result.digest:
             pin(file, result.digest)
+        Stage.of(runtime, file).seal()
     click.echo(json.dumps(_as_json(result, file), indent=2) if as_json else _as_text(result, stack, file))
 
 
@@ -55,7 +57,7 @@ def _hand_over(runtime: Runtime, file: Path, digest: str, progress: Callable[[st
 
 
 def _as_text(result: "ReleaseResult", stack: str, file: Path | None) -> str:
-    from ml.training.gates import table
+    from ml.release.gate_table import table
 
     manifest = result.manifest
     before = "" if result.is_new else ", released before"

@@ -4,25 +4,40 @@ from pathlib import Path
 
 from ml.release.history import serving
 from ml.release.keys import TrustedKeys, signer
-from ml.release.ledger import Ledger
+from ml.release.ledger import Ledger, LedgerCut
 from ml.store import Store
 
-__all__ = ["record_deployed", "record_undeployed"]
+__all__ = ["newest", "record_deployed", "record_undeployed"]
 
 
-def record_deployed(store_uri: str, stack: str, environment: str, release: str, url: str, root: Path) -> None:
-    """Record that the endpoint at `url` serves a release, unless that was the last that was said."""
+def record_deployed(store_uri: str, stack: str, environment: str, release: str, url: str, root: Path) -> str:
+    """Record that the endpoint at `url` serves a release, unless that was the last that was said; the ledger's head.
+
+    It is also said again where the last was signed with a key that counts no more.
+    """
     store = Store(store_uri)
     me = signer(store, root=root)
     ledger = Ledger(store, stack, environment, TrustedKeys.of(store, root))
-    current = serving(ledger.entries())
-    if current is None or (current.release, current.details.get("url")) != (release, url):
+    said = [serving(ledger.entries()), serving(ledger.chain())]
+    if any(each is None or (each.release, each.details.get("url")) != (release, url) for each in said):
         ledger.append("deployed", me, release, {"url": url})
+    return str(ledger.chain()[-1].head)
+
+
+def newest(store_uri: str, stack: str, environment: str, root: Path) -> str | None:
+    """The head of a stack's ledger, None while it is empty."""
+    store = Store(store_uri)
+    chain = Ledger(store, stack, environment, TrustedKeys.of(store, root)).chain()
+    return str(chain[-1].head) if chain else None
 
 
 def record_undeployed(store_uri: str, stack: str, environment: str, root: Path) -> None:
-    """Record that nothing serves any more, if something did."""
+    """Record that nothing serves any more, if something did; nothing is written behind a ledger that lost its end."""
     store = Store(store_uri)
     ledger = Ledger(store, stack, environment, TrustedKeys.of(store, root))
-    if current := serving(ledger.entries()):
+    try:
+        said = [serving(ledger.entries()), serving(ledger.chain())]
+    except LedgerCut:  # whoever empties a store first must still be able to take its stack away
+        return
+    if current := next(filter(None, said), None):
         ledger.append("undeployed", signer(store, root=root), current.release)

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Final
 
+import mlflow
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from ml.errors import MlopsError
-from ml.release.bundle import fetch
+from ml.errors import MlopsError, ReleaseRefused
+from ml.release.bundle import differences, fetch, file_digests, read_manifest
 from ml.release.signing import verify_signature
 from ml.release.stage import Stage
 from ml.scratch import scratch_folder
@@ -21,6 +23,7 @@ UNITY_CATALOG: Final = "databricks-uc"  # as MLflow's clients call the registry
 WORKSPACE: Final = "databricks"  # and the tracking server beside it; without one MLflow makes a database right here
 ONLY: Final = "1"  # a model's name says all of its content, so there is never a second version
 READY: Final = "READY"
+META_FILE: Final = "registered_model_meta"  # MLflow's client lays it beside what it downloads
 
 
 def hand_over(
@@ -33,13 +36,16 @@ def hand_over(
 ) -> str:
     """Register a release of the store as `<models>.release_<64 digits>`, version 1; the model's whole name.
 
-    Nothing happens where it is registered already. ReleaseRefused for one that is altered or that nobody known has
-    signed; MlopsError where the registry holds half of it.
+    Nothing is made where it is registered already, byte for byte. ReleaseRefused for one that is altered,
+    in the store or there, or that nobody known has signed; MlopsError where the registry holds half of it.
     """
+    say("Verifying the release")
+    verify_signature(stage.store, digest, stage.trusted)
     name = f"{models}.release_{digest.removeprefix('sha256:')}"
     client = MlflowClient(tracking, registry)
     status = _status(client, name)
     if status == READY:
+        _require_same(stage, digest, name, registry, tracking)
         say(f"It is there already: {name}")
         return name
     if status is not None:
@@ -47,8 +53,6 @@ def hand_over(
             f"{name} is {status} in the registry: an earlier attempt did not end. Delete that model, and run the "
             "command again."
         )
-    say("Verifying the release")
-    verify_signature(stage.store, digest, stage.trusted)
     with scratch_folder() as scratch:
         bundle = scratch / "bundle"
         fetch(stage.store, digest, bundle)
@@ -60,6 +64,27 @@ def hand_over(
             "model, and run the command again."
         )
     return name
+
+
+def _require_same(stage: Stage, digest: str, name: str, registry: str, tracking: str) -> None:
+    """Compare what is registered with the release: the platform serves it, and others may write to the registry."""
+    below = f"{MODEL_FOLDER}/"
+    files = read_manifest(stage.store, digest).files
+    expected = {file.removeprefix(below): of for file, of in files.items() if file.startswith(below)}
+    mlflow.set_tracking_uri(tracking)  # MLflow's client asks the process's for a part of it
+    with scratch_folder() as scratch:
+        try:
+            download_artifacts(
+                f"models:/{name}/{ONLY}", dst_path=str(scratch), tracking_uri=tracking, registry_uri=registry
+            )
+        except (MlflowException, OSError) as error:
+            raise MlopsError(f"The registry doesn't show what {name} is made of: {error}") from error
+        wrong = differences(expected, file_digests(scratch, unlisted=frozenset({META_FILE})))
+    if wrong:
+        raise ReleaseRefused(
+            f"What the registry calls {name} is not the release: {', '.join(wrong)}. Find out who changed it, delete "
+            "that model, and run the command again."
+        )
 
 
 def _registered(client: MlflowClient, name: str, source: str) -> ModelVersion:

@@ -8,6 +8,7 @@ from ml.release.ledger import Entry
 __all__ = [
     "approvals",
     "arrival",
+    "code_waived_until",
     "deployments",
     "evidence",
     "expiry",
@@ -16,6 +17,8 @@ __all__ = [
     "passing_gate",
     "retirement",
     "serving",
+    "waived_until",
+    "waivers_that_are_over",
 ]
 
 
@@ -28,6 +31,28 @@ def passing_gate(entries: Sequence[Entry], release: str) -> Entry | None:
     """The newest result of the environment's checks of a release, None unless it passed."""
     gate = last(entries, release, "gated")
     return gate if gate and gate.details.get("passed") is True else None
+
+
+def waived_until(entries: Sequence[Entry], release: str) -> dict[str, datetime | None]:
+    """Which checks of a release's passing result here were waived, each until when; None for one that doesn't say."""
+    gate = passing_gate(entries, release)
+    checks = gate.details.get("checks") if gate else None
+    return {
+        str(check.get("name")): _moment(check.get("waiver_expires"))
+        for check in (checks if isinstance(checks, list) else ())
+        if isinstance(check, dict) and check.get("result") == "waived"
+    }
+
+
+def waivers_that_are_over(entries: Sequence[Entry], release: str, now: datetime) -> dict[str, datetime | None]:
+    """Those of `waived_until` that count no more; one that doesn't say until when never did."""
+    waived = waived_until(entries, release)
+    return {name: until for name, until in waived.items() if until is None or until < now}
+
+
+def code_waived_until(entries: Sequence[Entry], release: str) -> datetime | None:
+    """Until when code that no commit holds is waived for a release here; None where it isn't."""
+    return waived_until(entries, release).get("code")
 
 
 def arrival(entries: Sequence[Entry], release: str) -> Entry | None:
@@ -79,8 +104,12 @@ def approvals(entries: Sequence[Entry], release: str, at: datetime) -> list[Entr
 
 def expiry(approval: Entry) -> datetime:
     """When an approval expires; an approval that doesn't say has expired when it was made."""
+    return _moment(approval.details.get("expires_at")) or approval.at
+
+
+def _moment(said: object) -> datetime | None:
     try:
-        expires = datetime.fromisoformat(str(approval.details.get("expires_at")))
+        moment = datetime.fromisoformat(str(said))
     except ValueError:
-        return approval.at
-    return expires if expires.tzinfo else approval.at
+        return None
+    return moment if moment.tzinfo else None

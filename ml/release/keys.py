@@ -5,6 +5,8 @@ A key pair has a person's name. The private key never leaves the person's config
 
 - The organisation's public keys are `keys/NAME.pub` in the checkout: committed, reviewed, and valid for every store.
   Where there is no checkout (an image), MLOPS_TRUSTED_KEYS names the folder.
+- A key that lies where a program can use it, in CI, is a machine's: `NAME.machine` beside its `.pub` says so. It signs
+  releases, promotions and deployments; it approves nothing and decides nothing that is a person's to decide.
 - A store that is a folder of this machine is no safer than this machine's user, so there the public keys beside the
   user's own private keys count too. A first `mlops release` on a laptop makes one without a question, and no file
   appears in the checkout. On a shared store such a key counts for nothing until its `.pub` is committed.
@@ -16,7 +18,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -61,6 +63,7 @@ __all__ = [
 PASSPHRASE_VARIABLE: Final = "MLOPS_KEY_PASSPHRASE"  # noqa: S105 # a variable's name
 TRUSTED_VARIABLE: Final = "MLOPS_TRUSTED_KEYS"
 MAXIMUM_KEY_BYTES: Final = 16 * 1024
+MACHINE_SUFFIX: Final = ".machine"
 
 Origin = Literal["organisation", "this machine"]
 
@@ -74,6 +77,7 @@ class PublicKey:
     pem: bytes
     key: EllipticCurvePublicKey
     revoked: Revocation | None = None
+    is_machine: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -170,8 +174,8 @@ def passphrase() -> bytes | None:
     return os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
 
 
-def new_key(name: str, share_in: Path | None) -> Signer:
-    """Make a person's key pair; the public key is also written into `share_in`. InputRefused when there is one."""
+def new_key(name: str, share_in: Path | None, *, is_machine: bool = False) -> Signer:
+    """Make a key pair; the public key is also written into `share_in`. InputRefused when there is one."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InputRefused(
             f"{name!r} can't name a key: take lower-case letters, digits and . _ @ + - like ada@corp.eu."
@@ -186,6 +190,9 @@ def new_key(name: str, share_in: Path | None) -> Signer:
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(secret) if secret else NoEncryption()
     )
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in filter(None, (file.parent, share_in)) if is_machine else ():
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}{MACHINE_SUFFIX}").touch()  # first: the key is never a person's
     try:
         _create(file, pem, 0o600)
     except FileExistsError:
@@ -228,7 +235,7 @@ def signer(store: Store, name: str | None = None, root: Path | None = None) -> S
             f"The key of {chosen} was revoked on {known.revoked.at:%Y-%m-%d}: {known.revoked.reason}. "
             "Make another under a name of its own, with `mlops keys new`."
         )
-    return found
+    return replace(found, public=known)
 
 
 def _read_folder(folder: Path | None, origin: Origin) -> Iterator[PublicKey]:
@@ -246,7 +253,8 @@ def _public(file: Path, origin: Origin) -> PublicKey:
         raise InputRefused(f"{file} is no elliptic curve key over P-256. Make one with `mlops keys new`.")
     if not re.fullmatch(NAME_PATTERN, file.stem):
         raise InputRefused(f"{file} has no name that a key can have: two spellings could be one person. Rename it.")
-    return PublicKey(file.stem, origin, _pem(key), key, read_revocation(file))
+    is_machine = file.with_suffix(MACHINE_SUFFIX).exists()
+    return PublicKey(file.stem, origin, _pem(key), key, read_revocation(file), is_machine)
 
 
 def _load(file: Path, name: str) -> Signer:

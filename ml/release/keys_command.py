@@ -30,10 +30,11 @@ def keys() -> None:
 @keys.command(epilog="Example: mlops keys new ada@example.org")
 @click.argument("name", required=False)
 @click.option("--local", "is_local", is_flag=True, help="For the stores on this machine only; nothing is put in keys/.")
-def new(name: str | None, is_local: bool) -> None:
+@click.option("--machine", "is_machine", is_flag=True, help="A key for CI: it signs releases and approves none.")
+def new(name: str | None, is_local: bool, is_machine: bool) -> None:
     """Make a key pair for NAME, by default this user; MLOPS_KEY_PASSPHRASE, where it is set, locks the private key."""
     share_in = None if is_local else project_root() / "keys"
-    made = new_key(name or current_name(), share_in)
+    made = new_key(name or current_name(), share_in, is_machine=is_machine)
     click.echo(f"Private   {made.file}")
     if share_in:
         click.echo(
@@ -76,6 +77,7 @@ def list_keys(as_json: bool) -> None:
         {
             "name": key.name,
             "counts_for": "every store" if key.origin == "organisation" else "stores on this machine",
+            "is_machine": key.is_machine,
             "revoked": key.revoked.model_dump(mode="json") if key.revoked else None,
             "has_private": (personal_folder() / f"{key.name}.key").exists(),
             "fingerprint": key.fingerprint,
@@ -90,6 +92,8 @@ def list_keys(as_json: bool) -> None:
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         private = "private key here" if row["has_private"] else "-"
+        if row["is_machine"]:
+            private = f"{private}, a machine's: approves nothing"
         if row["revoked"]:
             private = f"revoked on {row['revoked']['at'][:10]}: {row['revoked']['reason']}"
         click.echo(f"{row['name']:<{width}}  {row['fingerprint'][:16]}…  {row['counts_for']:<22}  {private}")

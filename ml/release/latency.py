@@ -7,15 +7,15 @@ import pandas as pd
 
 from ml.problem import LatencyGate
 from ml.serving.model import ServedModel
-from ml.training.gates import measure_latency
+from ml.training.latency import Latency, measure_latency
 
-__all__ = ["served_latency_ms"]
+__all__ = ["served_latency"]
 
 LATENCY_ROWS: Final = 1000
 
 
-def served_latency_ms(model: ServedModel, gate: LatencyGate, reference: Path) -> float:
-    """The gate's quantile, in ms, from a request's bytes to its answer's, on rows of the reference data."""
+def served_latency(model: ServedModel, gate: LatencyGate, reference: Path) -> Latency:
+    """The gate's quantile from a request's bytes to its answer's, on rows of the reference data."""
     columns = [feature.name for feature in model.schema.features]
     # Whole numbers and nulls, as a client sends them: a column with nulls is read as floats.
     rows = pd.read_parquet(reference, columns=columns).head(max(LATENCY_ROWS, gate.rows)).convert_dtypes()

@@ -4,6 +4,8 @@ from typing import Final
 
 from ml.problem import Problem, Protected
 from ml.release._markdown import table
+from ml.release.disparity import group_difference, is_judged
+from ml.release.gate_table import shown
 from ml.release.manifest import GroupRates
 from ml.training.evaluation import Evaluation
 
@@ -73,18 +75,20 @@ def _performance(problem: Problem, evaluation: Evaluation) -> str:
     rows = [
         (
             METRICS.get(metric.name, metric.name),
-            f"{metric.value:.4f}",
-            "" if metric.baseline is None else f"{metric.baseline:.4f}",
-            ""
+            shown(metric.value),
+            shown(metric.baseline),
+            "not judged"
             if metric.difference_low is None or metric.difference_high is None
             else f"{metric.difference_low:+.4f} to {metric.difference_high:+.4f}",
         )
         for metric in evaluation.metrics
     ]
-    quality = problem.gates.quality
+    quality, positives = problem.gates.quality, evaluation.test_positives
+    known = "" if positives is None else f", {positives:,} of them positive"
     return (
         f"## Performance on {problem.split.test}\n\n"
-        f"{evaluation.test_rows:,} cases that training never saw. The baseline is the rule “{problem.baseline.title}”. "
+        f"{evaluation.test_rows:,} cases that training never saw{known}. "
+        f"The baseline is the rule “{problem.baseline.title}”. "
         f"The interval is of the difference between model and baseline ({quality.confidence:.0%}, paired bootstrap, "
         f"{quality.bootstrap_samples} samples). Costs are in {problem.costs.unit}.\n\n"
         + table(("metric", "model", "baseline", "difference"), rows)
@@ -92,37 +96,46 @@ def _performance(problem: Problem, evaluation: Evaluation) -> str:
 
 
 def _fairness(problem: Problem, evaluation: Evaluation) -> str:
+    gate = problem.gates.fairness
     names = list(dict.fromkeys(name for group in evaluation.fairness for name in group.rates))
     rows = [
         (
             group.attribute,
             group.group,
             f"{group.rows:,}",
+            "" if group.positives is None else f"{group.positives:,}",
             *(f"{group.rates[name]:.3f}" if name in group.rates else "" for name in names),
-            "yes" if group.judged else "too few rows",
+            _judged(problem, group, names),
         )
         for group in evaluation.fairness
     ]
     limits = [
-        (attribute.column, _words(rate), _difference(evaluation.fairness, attribute, rate), f"{limit:g}")
+        (attribute.column, _words(rate), _difference(problem, evaluation.fairness, attribute, rate), f"{limit:g}")
         for attribute in problem.protected
         for rate, limit in attribute.limits.items()
     ]
     reasons = "\n".join(f"- **{attribute.column}:** {attribute.why}" for attribute in problem.protected)
-    head = ("attribute", "group", "rows", *map(_words, names), "judged")
+    head = ("attribute", "group", "rows", "positive", *map(_words, names), "judged")
     return (
         f"## Fairness on {problem.split.test}\n\nThe largest difference of a rate between two groups, and what is "
-        f"allowed.\n\n{table(('attribute', 'rate', 'difference', 'limit'), limits)}\n\n"
+        f"allowed. A group is judged by a rate that {gate.minimum_group_cases:,} of its rows or more count for, and "
+        f"by none if it has fewer than {gate.minimum_group_rows:,}; the groups that are judged must hold "
+        f"{gate.minimum_judged_share:.0%} of what is counted.\n\n"
+        f"{table(('attribute', 'rate', 'difference', 'limit'), limits)}\n\n"
         f"Why the limits are what they are:\n\n{reasons}\n\n{table(head, rows)}"
     )
 
 
-def _difference(groups: tuple[GroupRates, ...], attribute: Protected, rate: str) -> str:
-    judged = [g for g in groups if g.attribute == attribute.column and g.judged and rate in g.rates]
-    if len(judged) < 2:
-        return "no two groups to compare"
-    low, high = (pick(judged, key=lambda g: g.rates[rate]) for pick in (min, max))
-    return f"{high.rates[rate] - low.rates[rate]:.3f} ({high.group}, {low.group})"
+def _judged(problem: Problem, group: GroupRates, rates: list[str]) -> str:
+    """By which of the rates a group is judged."""
+    by = [_words(rate) for rate in rates if is_judged(group, rate, problem.gates.fairness)]
+    return "yes" if by and len(by) == len(rates) else ", ".join(by) or "too few rows"
+
+
+def _difference(problem: Problem, groups: tuple[GroupRates, ...], attribute: Protected, rate: str) -> str:
+    found = group_difference(groups, attribute.column, rate, problem.gates.fairness)
+    value = "" if found.value is None else f"{found.value:.3f} ({found.highest}, {found.lowest})"
+    return value if found.why_not is None else f"{value} not judged: {found.why_not}".strip()
 
 
 def _limits(problem: Problem, evaluation: Evaluation) -> str:

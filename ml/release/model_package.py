@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ml.aws.client import aws_errors, client, region_of
 from ml.errors import MlopsError, ReleaseRefused
+from ml.problem import load_problem
 from ml.release.bundle import MANIFEST_FILE, key_of
 from ml.release.history import retirement
 from ml.release.manifest import Manifest
@@ -83,7 +84,8 @@ class ModelPackages:
         if retired := retirement(stage.ledger.entries(), digest):
             reason = retired.details.get("reason")
             return REJECTED, f"Retired on {retired.at:%Y-%m-%d} by {retired.actor}: {reason}"
-        rules = Rules(stage.environment, PREVIOUS.get(stage.environment), self.approvals_required)
+        previous = PREVIOUS.get(stage.environment)
+        rules = Rules(stage.environment, previous, self.approvals_required, load_problem())
         try:
             require_deployable(stage.store, stage.ledger, digest, rules, datetime.now(UTC))
         except ReleaseRefused as refused:
@@ -154,7 +156,8 @@ def _description(digest: str) -> str:
 
 
 def _properties(manifest: Manifest, digest: str) -> dict[str, str]:
-    metrics = {f"metric.{metric.name}": f"{metric.value:.6g}" for metric in manifest.metrics[:MOST_METRICS]}
+    measured = [(metric.name, metric.value) for metric in manifest.metrics if metric.value is not None]
+    metrics = {f"metric.{name}": f"{value:.6g}" for name, value in measured[:MOST_METRICS]}
     return {RELEASE: digest, "name": manifest.name, "version": manifest.version, **metrics}
 
 

@@ -40,4 +40,4 @@ def is_same_person(one: str, other: str) -> bool:
 def _parts(person: str) -> tuple[str, str]:
     """The part before the @ without its tag, and the part behind it."""
     name, _, domain = key_name(unicodedata.normalize("NFKC", person)).partition("@")
-    return name.partition("+")[0], domain
+    return name.partition("+")[0], domain.rstrip(".")  # a domain may be written with the root's dot

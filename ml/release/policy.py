@@ -6,8 +6,23 @@ from datetime import datetime
 from typing import Final
 
 from ml.errors import ReleaseRefused
+from ml.problem import Problem
 from ml.release.bundle import verify
-from ml.release.history import approvals, arrival, evidence, expiry, first_known, last, passing_gate, retirement
+from ml.release.entry import is_a_persons
+from ml.release.gate_table import result_of
+from ml.release.history import (
+    approvals,
+    arrival,
+    code_waived_until,
+    evidence,
+    expiry,
+    first_known,
+    last,
+    passing_gate,
+    retirement,
+    waivers_that_are_over,
+)
+from ml.release.in_force import code_objection, judged_here, objections
 from ml.release.keys import PublicKey, TrustedKeys
 from ml.release.ledger import Entry, Ledger, signed_by
 from ml.release.manifest import Manifest
@@ -22,6 +37,7 @@ __all__ = [
     "require_deployable",
     "require_independent",
     "require_not_retired",
+    "require_proven",
     "require_sound",
     "require_vouched",
 ]
@@ -31,11 +47,13 @@ PREVIOUS: Final[Mapping[str, str | None]] = {"dev": None, "test": "dev", "prod":
 
 @dataclass(frozen=True)
 class Rules:
-    """What an environment demands: evidence of the environment before (None: it is the first), and approvals."""
+    """What an environment demands: evidence of the environment before (None: it is the first), approvals, and the
+    gates of a problem definition, which is that of the checkout that asks."""
 
     environment: str
     previous: str | None
     approvals_required: int
+    problem: Problem
 
 
 @dataclass(frozen=True)
@@ -49,23 +67,38 @@ class SoundRelease:
 
 def require_deployable(store: Store, ledger: Ledger, digest: str, rules: Rules, now: datetime) -> Manifest:
     """The manifest of a release that may serve; ReleaseRefused gives the cause and the remedy."""
+    release = require_proven(store, ledger, digest, rules, now)
+    _require_approvals(ledger.entries(), release, rules, ledger, now)
+    return release.manifest
+
+
+def require_proven(store: Store, ledger: Ledger, digest: str, rules: Rules, now: datetime) -> SoundRelease:
+    """All that a release needs to be deployed but approvals; ReleaseRefused gives the cause and the remedy.
+
+    What was deployed here before was judged by the gates of then: it may stay, and be rolled back to, when they are
+    tightened.
+    """
     release = require_sound(store, digest, ledger.trusted, now)
     entries = ledger.entries()
     require_vouched(entries, digest, release.author)
     require_not_retired(entries, digest, ledger.stack)
     _require_evidence(entries, digest, rules, ledger)
-    _require_approvals(entries, release, rules, ledger.stack, now)
-    return release.manifest
+    if last(entries, digest, "deployed") is None:
+        _require_gates_in_force(release, rules, now)
+        if rules.previous is not None:
+            _require_reviewed_code(entries, release, now)
+        _require_standing_waivers(entries, release, ledger.stack, now)
+    return release
 
 
 def require_sound(store: Store, digest: str, trusted: TrustedKeys, now: datetime) -> SoundRelease:
     """Every byte is what the manifest says, someone whose signature counts signed it, and its gates let it pass."""
     manifest = verify(store, digest)
     author = verify_signature(store, digest, trusted)
-    failed = [gate.name for gate in manifest.gates if gate.result == "failed"]
-    if failed or not manifest.gates:
+    if not manifest.passed:
+        refusing = [f"{gate.name} {result_of(gate)}" for gate in manifest.gates if not gate.lets_pass]
         raise ReleaseRefused(
-            f"The release {digest} did not pass its gates: {', '.join(failed) or 'it has none'}. "
+            f"The release {digest} did not pass its gates: {'; '.join(refusing) or 'it has none'}. "
             "Pin a release that did, or train a better one."
         )
     expired = [
@@ -101,7 +134,9 @@ def require_not_retired(entries: Sequence[Entry], digest: str, stack: str) -> No
 
 
 def require_independent(release: SoundRelease, approver: PublicKey) -> None:
-    """ReleaseRefused when the approver is the author: neither the same name nor the same key may be both."""
+    """ReleaseRefused when the approver is the author, by name or by key, or no person."""
+    if approver.is_machine:
+        raise ReleaseRefused(f"{approver.name} is a machine's key, which approves nothing. Have a person approve it.")
     if _made(release, approver.name) or approver.fingerprint == release.author.fingerprint:
         raise ReleaseRefused(
             f"{approver.name} made the release {release.digest} and can't approve it. "
@@ -140,8 +175,39 @@ def _require_evidence(entries: Sequence[Entry], digest: str, rules: Rules, ledge
         )
 
 
+def _require_gates_in_force(release: SoundRelease, rules: Rules, now: datetime) -> None:
+    """The figures of the manifest pass the gates of this checkout, not only those that its author had."""
+    if refusing := objections(judged_here(rules.problem, release.manifest, now.date())):
+        raise ReleaseRefused(
+            f"The release {release.digest} passed its author's gates, but not those of the problem definition here:\n"
+            f"{refusing}\nTrain a better one, or have the definition changed or a waiver added where it is reviewed."
+        )
+
+
+def _require_reviewed_code(entries: Sequence[Entry], release: SoundRelease, now: datetime) -> None:
+    """A commit holds the code that made it, or the promotion to this environment says why it may go on, until when."""
+    objection = code_objection(release.manifest)
+    if objection is None or ((until := code_waived_until(entries, release.digest)) is not None and now <= until):
+        return
+    said = f", and the waiver of that expired on {until:%Y-%m-%d}" if until is not None else ""
+    raise ReleaseRefused(
+        f"The release {release.digest} can't be reviewed: {objection}{said}. Commit, train and release again, or run "
+        "`mlops promote` with --waive-modified-code and --until."
+    )
+
+
+def _require_standing_waivers(entries: Sequence[Entry], release: SoundRelease, stack: str, now: datetime) -> None:
+    """None of the checks that the release passed here was waived until a moment that is over."""
+    if over := waivers_that_are_over(entries, release.digest, now):
+        said = ", ".join(f"{name} ({until:%Y-%m-%d})" if until else f"{name} (no end)" for name, until in over.items())
+        raise ReleaseRefused(
+            f"The release {release.digest} passed the checks of {stack} with a waiver that has expired: {said}. "
+            "Run `mlops promote` again, so that the check is judged anew."
+        )
+
+
 def _require_approvals(
-    entries: Sequence[Entry], release: SoundRelease, rules: Rules, stack: str, now: datetime
+    entries: Sequence[Entry], release: SoundRelease, rules: Rules, ledger: Ledger, now: datetime
 ) -> None:
     """Enough people other than the author approved, in time: an approval must be used before it expires.
 
@@ -153,9 +219,10 @@ def _require_approvals(
     digest = release.digest
     first = next((e for e in entries if e.event == "deployed" and e.release == digest), None)
     moments = [now, first.at] if first else [now]
-    if any(_independent(approvals(entries, digest, at), release) >= rules.approvals_required for at in moments):
+    given = [[e for e in approvals(entries, digest, at) if is_a_persons(e, ledger.trusted)] for at in moments]
+    if any(_independent(each, release) >= rules.approvals_required for each in given):
         return
-    remedy = f"Have somebody other than the author run `mlops approve --stack {stack} --release {digest}`."
+    remedy = f"Have somebody other than the author run `mlops approve --stack {ledger.stack} --release {digest}`."
     if latest := last(entries, digest, "approved"):
         if expiry(latest) <= now:
             raise ReleaseRefused(

@@ -13,11 +13,12 @@ from pydantic import JsonValue
 from ml.errors import InputRefused, ReleaseRefused
 from ml.problem import Problem
 from ml.release.bundle import fetch, publish, verify
-from ml.release.checks import run_checks, table
-from ml.release.history import arrival, passing_gate, serving
+from ml.release.checks import CodeWaiver, run_checks, table
+from ml.release.history import arrival, passing_gate, serving, waived_until, waivers_that_are_over
+from ml.release.in_force import code_objection, judged_here
 from ml.release.keys import Signer
 from ml.release.ledger import Entry
-from ml.release.policy import PREVIOUS, require_not_retired, require_sound, require_vouched
+from ml.release.policy import PREVIOUS, SoundRelease, require_not_retired, require_sound, require_vouched
 from ml.release.reports import bring_reports
 from ml.release.signing import copy_signature, verify_signature
 from ml.release.stackfile import pin, pinned
@@ -38,9 +39,18 @@ class Promotion:
 
 
 def promote(
-    source: Stage, target: Stage, digest: str | None, problem: Problem, signer: Signer, say: Callable[[str], None]
+    source: Stage,
+    target: Stage,
+    digest: str | None,
+    problem: Problem,
+    signer: Signer,
+    say: Callable[[str], None],
+    code_waiver: CodeWaiver | None = None,
 ) -> Promotion:
-    """Promote a release, by default the one that `source` serves; ReleaseRefused, with the old pin, when it may not."""
+    """Promote a release, by default the one that `source` serves; ReleaseRefused, with the old pin, when it may not.
+
+    Its figures are judged by the gates of `problem`, this checkout's definition, whatever its author's were.
+    """
     if source.stack == target.stack:
         raise InputRefused(f"{source.stack} can't be promoted to itself. Name two stacks.")
     previous = PREVIOUS.get(target.environment)
@@ -62,10 +72,10 @@ def promote(
     bring_reports(source.store, target.store, release.manifest)
     _record_arrival(target, digest, evidence, signer)
     replaced = pinned(target.file)
-    gate = passing_gate(target.ledger.entries(), digest)
+    gate = None if code_waiver else _standing(target, release, problem)
     is_new = gate is None
     if gate is None:
-        gate = _check(target, digest, problem, signer, say)
+        gate = _check(target, digest, problem, signer, code_waiver, say)
     if replaced != digest:
         pin(target.file, digest)
     return Promotion(digest, replaced, gate, is_new)
@@ -106,19 +116,37 @@ def _record_arrival(target: Stage, digest: str, evidence: Entry, signer: Signer)
     details: dict[str, JsonValue] = {"evidence": evidence.model_dump(mode="json"), "digest": evidence.digest}
     before = arrival(target.ledger.entries(), digest)
     if before is None or before.details != details:
-        target.ledger.append("promoted", signer, digest, details)
+        target.append("promoted", signer, digest, details)
 
 
-def _check(target: Stage, digest: str, problem: Problem, signer: Signer, say: Callable[[str], None]) -> Entry:
+def _standing(target: Stage, release: SoundRelease, problem: Problem) -> Entry | None:
+    """The checks that the release passed here before, None where they don't hold any more."""
+    entries, now = target.ledger.entries(), datetime.now(UTC)
+    gate = passing_gate(entries, release.digest)
+    if gate is None or any(not each.lets_pass for each in judged_here(problem, release.manifest, now.date())):
+        return None
+    if waivers_that_are_over(entries, release.digest, now):
+        return None
+    return gate if code_objection(release.manifest) is None or "code" in waived_until(entries, release.digest) else None
+
+
+def _check(
+    target: Stage,
+    digest: str,
+    problem: Problem,
+    signer: Signer,
+    code_waiver: CodeWaiver | None,
+    say: Callable[[str], None],
+) -> Entry:
     """Run the receiving environment's own checks and record their result, also when it is bad."""
     replaced = serving(target.ledger.entries())
     with scratch_folder() as folder:
         manifest = fetch(target.store, digest, folder / "bundle")
         before = replaced.release if replaced else None
-        checks = run_checks(folder / "bundle", manifest, problem, target.store, before, say)
-    passed = all(check.result != "failed" for check in checks)
+        checks = run_checks(folder / "bundle", manifest, problem, target.store, before, code_waiver, say)
+    passed = all(check.lets_pass for check in checks)
     results: list[JsonValue] = [check.as_json() for check in checks]
-    gate = target.ledger.append("gated", signer, digest, {"passed": passed, "checks": results})
+    gate = target.append("gated", signer, digest, {"passed": passed, "checks": results})
     if not passed:
         raise ReleaseRefused(f"{digest} fails the checks of {target.stack}; it was not pinned.\n{table(checks)}")
     return gate

@@ -10,34 +10,43 @@ from pathlib import Path
 from typing import Final
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from ml.errors import InputRefused, ReleaseRefused
+from ml.errors import ReleaseRefused
 from ml.problem import Problem
 from ml.release.build import Origin, assemble, read_evaluation, seal
 from ml.release.bundle import MANIFEST_FILE, canonical, digest_of, publish, verify
+from ml.release.claim import claim, claimed
+from ml.release.gate_table import counts, refusing, table
 from ml.release.hand_over import READY, UNITY_CATALOG
-from ml.release.keys import TrustedKeys, signer
-from ml.release.latency import served_latency_ms
+from ml.release.history import last
+from ml.release.keys import Signer, TrustedKeys, signer
+from ml.release.latency import served_latency
 from ml.release.ledger import Ledger
 from ml.release.manifest import Gate, Manifest
 from ml.release.model_package import is_group
 from ml.release.register import register, sign_manifest
+from ml.release.signing import verify_signature
+from ml.release.vouched import bring, chosen
 from ml.runtime import Runtime
 from ml.scratch import scratch_folder
 from ml.serving.model import ServedModel
 from ml.store import Store
-from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, MODEL_FOLDER, REFERENCE_FILE
-from ml.training.gates import judge, table
+from ml.training.evaluation import CANDIDATE_FOLDER, MODEL_FOLDER, REFERENCE_FILE
+from ml.training.gates import judge
 from ml.training.provenance import problem_digest
 from ml.training.tracking import Tracking
 
 __all__ = ["ALIAS", "RELEASE_TAG", "ReleaseResult", "release"]
 
 RELEASE_TAG: Final = "mlops.release"
+GATES_TAG: Final = "mlops.gates"
 CREATED_BY_TAG: Final = "mlops.created_by"
+NOT_TO_BE_LOADED: Final = (
+    f"The tag {RELEASE_TAG} says which release the run became. Load no model from here: who may write to MLflow can "
+    "change its files. What was verified is the release in the store."
+)
 ALIAS: Final = "challenger"  # MLflow's word for a version that is released and not yet proven
 
 
@@ -53,39 +62,46 @@ class ReleaseResult:
 def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Callable[[str], None]) -> ReleaseResult:
     """Release a candidate's run, by default the newest one; ReleaseRefused, with nothing written, when a gate fails.
 
+    So it is, with nothing loaded, for a run that nobody vouches for, or whose files are not what was vouched for.
     Safe to repeat after a kill at any point: a run has one release, claimed in the store before it is published.
     """
-    tracking = Tracking(runtime.tracking_uri, problem.name)
-    client, model = _registry(runtime, tracking.uri, problem)
-    run_id = _chosen_run(client, tracking.experiment_id, run_id)
-    store = Store(runtime.store_uri)
+    tracking, store = Tracking(runtime.tracking_uri, problem.name), Store(runtime.store_uri)
     me = signer(store)
     ledger = Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store))
-    claim = f"releases/{run_id}.json"
-    if store.exists(claim) and (released := _released(problem, store, claim)):
-        progress(f"Run {run_id} was released before")
-        sign_manifest(store, ledger, released.manifest, me)
-        register(ledger, released.manifest, me)
-        _mark(client, model, released.manifest, released.digest)
+    where = _Where(*_registry(runtime, tracking.uri, problem), store, ledger, me)
+    if run_id and (released := _again(where, problem, run_id, progress)):
+        return released
+    vouched = chosen(where.client, runtime, problem.name, tracking.experiment_id, run_id)
+    if run_id is None and (released := _again(where, problem, vouched.run_id, progress)):
         return released
     with scratch_folder() as scratch:
         folder = scratch / "bundle"
-        progress(f"Downloading the candidate of run {run_id}")
-        candidate = Path(download_artifacts(run_id=run_id, artifact_path=CANDIDATE_FOLDER, dst_path=str(scratch),
-                                            tracking_uri=tracking.uri))  # fmt: skip
+        progress(f"Bringing the candidate of run {vouched.run_id}, for which {vouched.made_by} vouches")
+        candidate = bring(vouched, scratch, tracking.uri)
         _require_same_problem(problem, read_evaluation(candidate).problem_digest)
         assemble(candidate, folder, problem)
         progress("Judging the gates")
         gates = _judged(problem, candidate, folder)
         progress("Publishing the bundle")
-        origin = _registered(client, model, problem, run_id, gates)
-        manifest = _claimed(store, claim, seal(folder, problem, origin))
+        origin = _registered(where, problem, vouched.run_id, gates, folder)
+        manifest = claim(store, vouched.run_id, seal(folder, problem, origin), me, ledger.trusted)
         (folder / MANIFEST_FILE).write_bytes(canonical(manifest))
         sign_manifest(store, ledger, manifest, me)
         digest = publish(store, folder)
     register(ledger, manifest, me)
-    _mark(client, model, manifest, digest)
+    _mark(where, manifest, digest)
     return ReleaseResult(digest, manifest, is_new=True)
+
+
+@dataclass(frozen=True)
+class _Where:
+    """MLflow's client and the registered model's name there; the store, its ledger, and who signs."""
+
+    client: MlflowClient
+    model: str
+    store: Store
+    ledger: Ledger
+    me: Signer
 
 
 def _registry(runtime: Runtime, tracking_uri: str, problem: Problem) -> tuple[MlflowClient, str]:
@@ -96,38 +112,33 @@ def _registry(runtime: Runtime, tracking_uri: str, problem: Problem) -> tuple[Ml
     return client, f"{runtime.model_registry}.{problem.name}"
 
 
-def _chosen_run(client: MlflowClient, experiment_id: str, run_id: str | None) -> str:
-    """The run to release: complete, and the chosen candidate of its training."""
-    if run_id is None:
-        newest = client.search_runs(
-            [experiment_id],
-            f"tags.`{CHOSEN_TAG}` = 'true' and attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        )
-        if not newest:
-            raise InputRefused("There is no finished training to release. Run `mlops train` first.")
-        return str(newest[0].info.run_id)
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        raise InputRefused(f"MLflow has no run {run_id!r}: {error.message}") from error
-    if run.info.experiment_id != experiment_id or run.data.tags.get(CHOSEN_TAG) != "true":
-        raise InputRefused(
-            f"The run {run_id} is not the chosen candidate of a finished training. "
-            "Name the run that `mlops train` printed, or leave --run out to take the newest."
-        )
-    return run_id
+def _again(where: _Where, problem: Problem, run_id: str, progress: Callable[[str], None]) -> ReleaseResult | None:
+    """Complete what an earlier release of the run left whole; None where it left nothing that holds."""
+    released = _released(where, problem, run_id)
+    if released:
+        progress(f"Run {run_id} was released before")
+        sign_manifest(where.store, where.ledger, released.manifest, where.me)
+        register(where.ledger, released.manifest, where.me)
+        _mark(where, released.manifest, released.digest)
+    return released
 
 
-def _released(problem: Problem, store: Store, claim: str) -> ReleaseResult | None:
-    """What an earlier release of the run left, None when it was cut short; ReleaseRefused when it no longer holds."""
-    claimed = Manifest.model_validate_json(store.read(claim))
-    digest = digest_of(claimed)
+def _released(where: _Where, problem: Problem, run_id: str) -> ReleaseResult | None:
+    """What an earlier release of the run left; None when it was cut short; ReleaseRefused when it no longer holds.
+
+    Only what somebody known has signed: it is signed again here, by a person who has not seen what it is made of.
+    """
+    found = claimed(where.store, run_id)
+    if found is None or found.tracking_run != run_id:
+        return None
+    digest = digest_of(found)
     try:
-        manifest = verify(store, digest)
+        manifest = verify(where.store, digest)
+        author = verify_signature(where.store, digest, where.ledger.trusted)
     except ReleaseRefused:
         return None  # not published, or damaged since: publishing again completes it
+    if author.revoked and last(where.ledger.entries(), digest, "registered") is None:
+        return None  # nothing shows that it is older than the revocation
     _require_same_problem(problem, manifest.problem_digest)
     expired = [g.name for g in manifest.gates if g.waiver_expires and g.waiver_expires < datetime.now(UTC)]
     if expired:
@@ -151,58 +162,57 @@ def _judged(problem: Problem, candidate: Path, folder: Path) -> tuple[Gate, ...]
     now = datetime.now(UTC)
     draft = seal(folder, problem, Origin(version="draft", created_at=now, created_by="", gates=()))
     model = ServedModel.load(folder, draft, maximum_rows=problem.gates.latency.rows)
-    latency_ms = served_latency_ms(model, problem.gates.latency, folder / REFERENCE_FILE)
-    gates = judge(problem, read_evaluation(candidate), latency_ms, now.date())
-    if any(gate.result == "failed" for gate in gates):
-        raise ReleaseRefused(f"The candidate fails its gates; nothing was released.\n{table(gates)}")
+    latency = served_latency(model, problem.gates.latency, folder / REFERENCE_FILE)
+    gates = judge(problem, read_evaluation(candidate), latency, now.date())
+    if names := refusing(gates):
+        raise ReleaseRefused(
+            f"The candidate does not pass its gates ({', '.join(names)}); nothing was released.\n{table(gates)}"
+        )
     return gates
 
 
-def _registered(client: MlflowClient, model: str, problem: Problem, run_id: str, gates: tuple[Gate, ...]) -> Origin:
-    """The run's version in the registry, made when there is none; it says the number, when, and by whom."""
-    version = _version_of(client, model, run_id) or _new_version(client, model, problem, run_id)
+def _registered(where: _Where, problem: Problem, run_id: str, gates: tuple[Gate, ...], bundle: Path) -> Origin:
+    """What the release says of itself; its number is that of the run's version in the registry, made if need be.
+
+    Who and when is not asked of the registry: others may write there.
+    """
+    version = _version_of(where, run_id) or _new_version(where, problem, run_id, bundle)
     return Origin(
         version=str(version.version),
-        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-        created_by=version.tags.get(CREATED_BY_TAG) or _person(),
+        created_at=datetime.now(UTC),
+        created_by=_person(),
         gates=gates,
         tracking_run=run_id,
     )
 
 
-def _version_of(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
-    found = client.search_model_versions(f"name = '{name}'")
+def _version_of(where: _Where, run_id: str) -> ModelVersion | None:
+    found = where.client.search_model_versions(f"name = '{where.model}'")
     versions = [v for v in found if v.run_id == run_id and v.status == READY]  # not one whose upload was cut short
     return min(versions, key=lambda v: int(v.version), default=None)
 
 
-def _new_version(client: MlflowClient, model: str, problem: Problem, run_id: str) -> ModelVersion:
+def _new_version(where: _Where, problem: Problem, run_id: str, bundle: Path) -> ModelVersion:
+    client, model = where.client, where.model
     try:
         client.create_registered_model(model, description=problem.title)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"runs:/{run_id}/{CANDIDATE_FOLDER}/{MODEL_FOLDER}"
-    tags = {CREATED_BY_TAG: _person()}
-    return client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0)
+    if model != problem.name:  # Unity Catalog's client reads and copies the files: it gets those that were compared,
+        source = shutil.copytree(bundle / MODEL_FOLDER, bundle.with_name("registered")).as_uri()  # and deletes them
+    return client.create_model_version(
+        model, source, run_id, tags={CREATED_BY_TAG: _person()}, description=NOT_TO_BE_LOADED, await_creation_for=0
+    )
 
 
-def _claimed(store: Store, claim: str, manifest: Manifest) -> Manifest:
-    """The one manifest of the run: the first that was claimed, unless it was of other files and never published."""
-    try:
-        store.create(claim, canonical(manifest))
-        return manifest
-    except FileExistsError:
-        earlier = Manifest.model_validate_json(store.read(claim))
-    if earlier.files == manifest.files:
-        return earlier
-    store.write(claim, canonical(manifest))
-    return manifest
-
-
-def _mark(client: MlflowClient, model: str, manifest: Manifest, digest: str) -> None:
+def _mark(where: _Where, manifest: Manifest, digest: str) -> None:
     """Say in MLflow which release this is; the store, not MLflow, is what holds it."""
+    client, model = where.client, where.model
     client.set_model_version_tag(model, manifest.version, RELEASE_TAG, digest)
+    for result, count in counts(manifest.gates).items():
+        client.set_model_version_tag(model, manifest.version, f"{GATES_TAG}.{result}", str(count))
     client.set_registered_model_alias(model, ALIAS, manifest.version)
     if manifest.tracking_run:
         client.set_tag(manifest.tracking_run, RELEASE_TAG, digest)

@@ -1,8 +1,11 @@
 """What runs where since when: every release that an environment knows, from its ledger."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+
+from pydantic import JsonValue
 
 from ml.errors import ReleaseRefused
 from ml.release.bundle import read_manifest
@@ -11,7 +14,7 @@ from ml.release.ledger import Entry
 from ml.release.stackfile import pinned
 from ml.release.stage import Stage
 
-__all__ = ["ReleaseState", "releases"]
+__all__ = ["ReleaseState", "as_text", "releases", "story"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,33 @@ def releases(stage: Stage) -> list[ReleaseState]:
     known = dict.fromkeys(e.release for e in entries if e.release)
     current, pin = serving(entries), pinned(stage.file)
     return [_state(stage, entries, release, current, pin) for release in known]
+
+
+def story(stage: Stage, release: str) -> list[Entry]:
+    """All that an environment's ledger says of a release, oldest first; also what was refused."""
+    stage.ledger.entries()  # one that has lost its end is believed in nothing
+    return [entry for entry in stage.ledger.chain() if entry.release == release]
+
+
+def as_text(entry: Entry) -> str:
+    """An entry, and a line for each check that it holds."""
+    said = dict(entry.details)
+    checks = said.pop("checks", [])
+    evidence = said.pop("evidence", None)
+    if isinstance(evidence, dict):
+        said["evidence"] = f"entry {evidence.get('sequence')} of {evidence.get('stack')}"
+    more = ", ".join(f"{name} {value}" for name, value in said.items())
+    head = f"{entry.at:%Y-%m-%d %H:%M} UTC  {entry.stack} {entry.sequence}: {entry.event} by {entry.actor}"
+    rows = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
+    lines = [f"  {c.get('name')!s:<34} {c.get('result')!s:<13} {_why(c)}".rstrip() for c in rows]
+    return "\n".join([f"{head}{f' ({more})' if more else ''}", *lines])
+
+
+def _why(check: Mapping[str, JsonValue]) -> str:
+    """A check's own words; a gate's figures."""
+    if note := check.get("note"):
+        return str(note)
+    return " ".join(str(check[name]) for name in ("measured", "demanded") if check.get(name) is not None)
 
 
 def _state(

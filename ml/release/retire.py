@@ -19,6 +19,4 @@ def retire(stage: Stage, digest: str, reason: str, signer: Signer) -> Entry:
             f"{stage.stack} pins the release {digest}. Run `mlops rollback --stack {stage.stack}` and `pulumi up` "
             "first, then retire it."
         )
-    return retirement(stage.ledger.entries(), digest) or stage.ledger.append(
-        "retired", signer, digest, {"reason": reason}
-    )
+    return retirement(stage.ledger.entries(), digest) or stage.append("retired", signer, digest, {"reason": reason})

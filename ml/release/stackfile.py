@@ -1,9 +1,17 @@
-"""The one line of a stack file that `mlops` writes, which release the stack pins, and the image beside it."""
+"""What `mlops` writes into a stack file: which release the stack pins, and the newest entry of its ledger; the pinned
+image beside it is only read.
 
+ruamel.yaml says where things stand, and the text between is kept: its own dump has one indentation a file and leaves
+out a byte order mark, `---` and spaces in braces, so that a person's file would change wherever it differs.
+"""
+
+import fcntl
 import os
 import re
 import stat
 import tempfile
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
@@ -15,12 +23,28 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ml.errors import InputRefused
 from ml.release.bundle import key_of
 from ml.release.checkout import PROJECT_FILE, project_root
+from ml.release.witness import Head, heads
 
-__all__ = ["RELEASE_KEY", "pin", "pinned", "pinned_image", "stack_file", "unpin"]
+__all__ = [
+    "RELEASE_KEY",
+    "challenger",
+    "drop_salt",
+    "pin",
+    "pinned",
+    "pinned_image",
+    "stack_file",
+    "state_head",
+    "stated_head",
+    "unpin",
+]
 
 CONFIG_KEY: Final = "config"
 RELEASE_KEY: Final = "mlops:release"
 IMAGE_KEY: Final = "mlops:image"
+SALT: Final = "encryptionsalt:"
+SECRET: Final = re.compile(r"\bsecure['\"]?\s*:")
+CHALLENGER_KEY: Final = "mlops:challenger"
+LEDGER_KEY: Final = "mlops:ledger"
 
 _Edit = tuple[int, int, str]  # replace the text from one index to another
 
@@ -49,20 +73,74 @@ def pinned_image(file: Path) -> str | None:
     return _value(file, IMAGE_KEY)
 
 
+def stated_head(file: Path) -> Head | None:
+    """The newest entry of the stack's ledger as its file states it, None when it states none."""
+    return next(iter(heads([(_value(file, LEDGER_KEY), str(file))])), None)
+
+
+def challenger(file: Path) -> str | None:
+    """The digest of the release that a stack file has tried beside the pinned one, None when it has none."""
+    document = _Document(file)
+    entry = _entry(document, CHALLENGER_KEY)
+    found = document.find(entry[1], "release") if entry and isinstance(entry[1], MappingNode) else None
+    return str(found[1].value) if found else None
+
+
 def pin(file: Path, digest: str) -> None:
     """Pin a release; every other byte of the file stays as it is."""
     key_of(digest)
-    document = _Document(file)
-    document.apply(_pinning(document, digest), expected=digest)
+    with _alone(file):
+        _edit(file, RELEASE_KEY, digest)
+
+
+def state_head(file: Path, head: Head, given_up: Collection[Head] = ()) -> None:
+    """State the newest entry of the stack's ledger; a file that states a later one, not given up, stays as it is."""
+    with _alone(file):
+        before = stated_head(file)
+        if before is None or before.sequence < head.sequence or str(before) in map(str, given_up):
+            _edit(file, LEDGER_KEY, str(head))
 
 
 def unpin(file: Path) -> None:
-    """Take the pin's line out; nothing happens when there is none."""
+    """Take out the pin, and what is said of the ledger; nothing happens when there is none of them."""
+    with _alone(file):
+        for key in (RELEASE_KEY, LEDGER_KEY):
+            document = _Document(file)
+            if entry := _entry(document, key):
+                start = document.text.rfind("\n", 0, entry[0].start_mark.index) + 1
+                end = document.line_end(entry[1].end_mark.index)
+                document.apply((start, end, ""), key, expected=None)
+
+
+def _edit(file: Path, key: str, value: str) -> None:
     document = _Document(file)
-    if entry := _entry(document):
-        start = document.text.rfind("\n", 0, entry[0].start_mark.index) + 1
-        end = document.line_end(entry[1].end_mark.index)
-        document.apply((start, end, ""), expected=None)
+    document.apply(_stating(document, key, value), key, expected=value)
+
+
+@contextmanager
+def _alone(file: Path) -> Generator[None]:
+    """Nobody else edits the folder's files meanwhile: who reads, then writes the whole, would undo another's pin."""
+    try:
+        folder = os.open(file.resolve().parent, os.O_RDONLY)
+    except OSError as error:
+        raise InputRefused(f"The stack file {file} can't be read: {error.strerror}.") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def drop_salt(file: Path) -> None:
+    """Take out the engine's line about one person's passphrase, which is in the state too; nobody else could go on.
+
+    It stays beside a secret value, which can't be read without it.
+    """
+    with _alone(file):
+        document = _Document(file)
+        kept = "".join(line for line in document.text.splitlines(keepends=True) if not line.startswith(SALT))
+        if kept != document.text and not SECRET.search(kept):
+            _replace(document.file, kept.encode())
 
 
 class _Document:
@@ -82,7 +160,7 @@ class _Document:
     def _compose(self, text: str) -> MappingNode | None:
         try:
             node = cast(Node | None, YAML(typ="rt", pure=True).compose(text))
-        except YAMLError as error:
+        except (YAMLError, ValueError) as error:  # ValueError: an escape beyond Unicode's end
             raise InputRefused(f"The stack file {self.file} is not YAML: {error}") from error
         if node is None or (isinstance(node, ScalarNode) and not node.value):
             return None
@@ -112,13 +190,13 @@ class _Document:
         before = "" if end == 0 or self.text[end - 1] == "\n" else self.newline
         return end, end, f"{before}{line}{self.newline}"
 
-    def apply(self, edit: _Edit, expected: str | None) -> None:
+    def apply(self, edit: _Edit, key: str, expected: str | None) -> None:
         """Write the edited text as a whole, after it was read back and says what it should."""
         start, end, new = edit
         text = self.text[:start] + new + self.text[end:]
         written = _Document.__new__(_Document)
         written.file, written.text, written.newline, written.root = self.file, text, self.newline, self._compose(text)
-        entry = _entry(written)
+        entry = _entry(written, key)
         if (entry[1].value if entry else None) != expected:
             raise self.unusual("its layout is not understood")
         if text != self.text:
@@ -130,7 +208,7 @@ def _value(file: Path, key: str) -> str | None:
     return entry[1].value if entry and isinstance(entry[1], ScalarNode) and entry[1].value else None
 
 
-def _entry(document: _Document, key: str = RELEASE_KEY) -> tuple[ScalarNode, Node] | None:
+def _entry(document: _Document, key: str) -> tuple[ScalarNode, Node] | None:
     config = document.find(document.root, CONFIG_KEY) if document.root else None
     if config is None or not isinstance(config[1], MappingNode):
         return None
@@ -140,10 +218,14 @@ def _entry(document: _Document, key: str = RELEASE_KEY) -> tuple[ScalarNode, Nod
     return entry
 
 
-def _pinning(document: _Document, digest: str) -> _Edit:
-    line = f"{RELEASE_KEY}: {digest}"
-    if entry := _entry(document):
-        return _span(document, entry, digest)
+def _stating(document: _Document, key: str, value: str) -> _Edit:
+    line = f"{key}: {value}"
+    if entry := _entry(document, key):
+        return _span(document, entry, value)
+    return _new_line(document, line)
+
+
+def _new_line(document: _Document, line: str) -> _Edit:
     config = document.find(document.root, CONFIG_KEY) if document.root else None
     if config is None:
         if document.root is not None and document.root.flow_style:
@@ -176,14 +258,14 @@ def _beside(document: _Document, config: MappingNode, line: str) -> _Edit:
     return start, start, f"{indented}{document.newline}"
 
 
-def _span(document: _Document, entry: tuple[ScalarNode, Node], digest: str) -> _Edit:
+def _span(document: _Document, entry: tuple[ScalarNode, Node], new: str) -> _Edit:
     key, value = entry
     if value.start_mark.index == value.end_mark.index:  # `mlops:release:` with nothing after it
         colon = document.text.index(":", key.end_mark.index) + 1
-        return colon, colon, f" {digest}"
+        return colon, colon, f" {new}"
     if value.end_mark.line != value.start_mark.line:
-        raise document.unusual(f"{RELEASE_KEY} is not one line")
-    return value.start_mark.index, value.end_mark.index, digest
+        raise document.unusual(f"{key.value} is not one line")
+    return value.start_mark.index, value.end_mark.index, new
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ml.errors import InputRefused, MlopsError
 
@@ -75,7 +76,7 @@ def _share(_context: click.Context, _option: click.Parameter, value: str | None)
     help="Where the stack's platform scores: how many machines share the work.",
 )
 @click.option(
-    "--follow", "followed", metavar="ARN", help="Follow a scoring that was started on a stack's platform before."
+    "--follow", "followed", metavar="JOB", help="Follow a scoring that was started on a stack's platform before."
 )
 @click.option("--here", is_flag=True, help="Score in this process although the stack's platform would.")
 @click.option("--restart", is_flag=True, help="Drop what an unfinished scoring left beside OUTPUT.")
@@ -104,13 +105,13 @@ def score(
     OUTPUT has the identifiers, score, decision and release. Further columns of INPUT are passed over.
 
     Where the stack's platform has a job that scores, it is started, on several machines with --shares, and followed;
-    it goes on when this is ended, and `mlops score --follow ARN` shows it again.
+    it goes on when this is ended, and `mlops score --follow JOB` shows it again: its ARN, or its page on Databricks.
     """
     from ml.aws.batch import share_of
     from ml.problem import load_problem
     from ml.runtime import Runtime
-    from ml.scoring.batch import follow, submit
     from ml.scoring.job import Job, Share
+    from ml.scoring.managed import Asked, follow, submit
 
     if options["followed"]:
         follow(options["followed"], as_json=as_json)
@@ -123,7 +124,7 @@ def score(
     store_uri, release = _release(runtime, release, store_uri)
     if runtime and runtime.scoring_job and not (here or spark or share):
         words = _words(input, output, store_uri, release, identifiers, options)
-        follow(submit(runtime, input, output, words, shares), as_json=as_json)
+        follow(submit(runtime, Asked(input, output, release, shares, words, _given())), as_json=as_json)
         return
     if shares > 1:
         raise click.UsageError("--shares is for a stack whose platform scores. Here, run N commands with --part I/N.")
@@ -151,6 +152,14 @@ def _words(
     words += ["--bad-rows", options["bad_rows"], "--rows-per-part", str(options["rows_per_part"])]
     words += [word for column in identifiers for word in ("--identifier", column)]
     return [*words, *(["--format", options["format_"]] if options["format_"] else [])]
+
+
+def _given() -> list[str]:
+    """The options that say how to score, of those that were given."""
+    context = click.get_current_context()
+    names = {"store_uri": "--store", "identifiers": "--identifier", "format_": "--format"}
+    names |= {"bad_rows": "--bad-rows", "rows_per_part": "--rows-per-part"}
+    return [names[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
 
 
 def _release(runtime: "Runtime | None", release: str | None, store_uri: str | None) -> tuple[str, str]:

@@ -7,7 +7,9 @@ from functools import cache
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ml.columns.arrow import is_text
 from ml.errors import InputRefused
 from ml.release.bundle import verify_folder
 from ml.release.schema import SCHEMA_FILE, BundleSchema
@@ -31,11 +33,12 @@ def said(error: Exception) -> str | None:
 class Executor:
     """Scores batches; pickled to the workers with the bundle's `files`, which each of them verifies."""
 
-    def __init__(self, release: str, files: dict[str, bytes], identifiers: bytes, refuses: bool) -> None:
+    def __init__(self, release: str, files: dict[str, bytes], identifiers: bytes, refuses: bool, is_text: bool) -> None:
         self._release = release
         self._files = files
         self._identifiers = identifiers
         self._refuses = refuses
+        self._is_text = is_text
 
     @property
     def identifiers(self) -> pa.Schema:
@@ -58,6 +61,8 @@ class Executor:
         reader = RowReader(model.schema, self.identifiers.names)
         for batch in _rebatched(batches):
             checked = reader.check(batch, self.identifiers)
+            if self._is_text:
+                _require_utf_8(checked.identifiers)
             if self._refuses and checked.mistakes:
                 raise _refusal(checked)
             yield with_scores(model, checked)
@@ -119,6 +124,13 @@ def _rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from pa.Table.from_batches(held).combine_chunks().to_batches()
 
 
+def _require_utf_8(identifiers: pa.RecordBatch) -> None:
+    """InputRefused for what Spark put a mark for: it reads CSV of any encoding, and two names could become one."""
+    for name, column in zip(identifiers.schema.names, identifiers.columns, strict=True):
+        if is_text(column.type) and pc.any(pc.match_substring(column, "\ufffd")).as_py():
+            raise _marked(f"The identifiers {name} are not UTF-8, so there is no output. Save the files as UTF-8.")
+
+
 def _refusal(checked: Checked) -> InputRefused:
     lines: list[str] = []
     for mistake in checked.mistakes[:NAMED_MISTAKES]:
@@ -126,9 +138,13 @@ def _refusal(checked: Checked) -> InputRefused:
         lines.append(f"the row with {', '.join(f'{name}={value}' for name, value in row.items())}: {mistake}")
     if hidden := len(checked.mistakes) - len(lines):
         lines.append(f"and {hidden:,} more in the rows near them")
-    says = (
+    return _marked(
         "Some rows don't fit the release, so there is no output.\n  "
         + "\n  ".join(lines)
         + "\nMend them, or score the others with --bad-rows aside."
     )
+
+
+def _marked(says: str) -> InputRefused:
+    """A refusal that `said` finds in what Spark makes of it."""
     return InputRefused(f"mlops-refused:{json.dumps({'says': says})}:mlops-refused")

@@ -93,7 +93,7 @@ def _format(uri: str, names: dict[str, Any]) -> Format:
     if len(kinds) == 1:
         return kinds.pop()
     if kinds:
-        raise InputRefused(f"The input {uri} holds both parquet and CSV files. Choose with --format.")
+        raise InputRefused(f"The input {uri} holds both parquet and CSV files. Choose with --format, or divide them.")
     raise InputRefused(
         f"The input {uri} holds no file called like {', '.join(f'*{s}' for s in SUFFIXES)}, and is no Delta table. "
         "If its files are called otherwise, name one of them and its --format."

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from ml.columns.arrow import constant
 from ml.errors import InputRefused
 from ml.scoring.files import DataFile, Files, Format, place
-from ml.scoring.rows import RowReader, constant
+from ml.scoring.rows import RowReader
 from ml.scoring.source import Batch, Part
 
 __all__ = ["ParquetSource"]
@@ -57,7 +58,7 @@ class ParquetSource:
         constants = {name: value for name, value in file.constants.items() if name not in schema.names}
         for name, value in constants.items():
             schema = schema.append(pa.field(name, constant(value, 0).type))
-        reader.demand(schema, place(self.uri, file.name))
+        reader.demand(schema, place(self.uri, file.name), texts=constants)
         self._agree(schema, file.name, reader)
         parts: list[Part] = []
         groups: list[int] = []

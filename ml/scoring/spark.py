@@ -6,6 +6,7 @@ executors, as a wheel.
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["SparkOutcome", "score_with_spark", "session"]
 
 SAMPLE_ROWS: Final = 1000
+CONDITION: Final = re.compile(r"\[[A-Z_.]+\] (.*?)\.?(?: +SQLSTATE: \w+)?$", re.MULTILINE)
+MALFORMED: Final = re.compile(
+    r"\[MALFORMED_CSV_RECORD\] Malformed CSV record: (.*?)(?: +SQLSTATE: \w+)?$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def score_with_spark(spark: "SparkSession", job: Job) -> SparkOutcome:
     Parts and shares are Spark's matter. InputRefused for missing columns, bad rows where they are refused, and an
     output that holds something.
     """
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     started = time.monotonic()
@@ -89,18 +95,28 @@ def score_with_spark(spark: "SparkSession", job: Job) -> SparkOutcome:
     try:
         frame = _read(spark, job.input, format_)
         identifiers = _identifiers(frame, reader, job.input, is_text=format_ == "csv")
-        executor = Executor(job.release, files, identifiers.serialize().to_pybytes(), job.bad_rows == "refuse")
+        executor = Executor(
+            job.release, files, identifiers.serialize().to_pybytes(), job.bad_rows == "refuse", format_ == "csv"
+        )
         rows = _write(frame.select(*_quoted(reader.columns)), executor.scored, executor.scored_schema, job.output, mode)
         aside = None
         if job.bad_rows == "aside":
             located = frame.select(*_quoted(reader.columns), *_places(format_))
             aside = _write(located, executor.aside, executor.aside_schema, f"{job.output.rstrip('/')}/{ASIDE}", mode)
-    except PySparkException as error:
+    except (PySparkException, Py4JJavaError) as error:
         if says := said(error):
             raise InputRefused(says) from error
-        raise MlopsError(f"Spark could not score {job.input} into {job.output}: {error}") from error
+        if malformed := MALFORMED.search(str(error)):
+            raise InputRefused(f"{job.input}: a line has too few or too many values: {malformed[1][:100]}") from error
+        raise MlopsError(f"Spark could not score {job.input} into {job.output}: {_causes(error)}.") from error
     seconds = time.monotonic() - started
     return SparkOutcome(job.release, manifest.name, manifest.version, job.output, rows, aside, seconds)
+
+
+def _causes(error: Exception) -> str:
+    """What Spark says of each cause, without the stacks between them."""
+    causes = dict.fromkeys(CONDITION.findall(str(error)))
+    return "; ".join(causes) or str(error).splitlines()[0]
 
 
 def _mode(output: str) -> str:
@@ -136,7 +152,7 @@ def _identifiers(frame: "DataFrame", reader: RowReader, uri: str, *, is_text: bo
     from pyspark.sql.pandas.types import to_arrow_schema
 
     schema = to_arrow_schema(frame.schema)
-    reader.demand(schema, uri, is_text=is_text)
+    reader.demand(schema, uri, texts=schema.names if is_text else ())
     kept = pa.schema([schema.field(name) for name in reader.identifiers])
     if not any(pa.types.is_string(field.type) for field in kept):
         return kept

@@ -1,6 +1,5 @@
 """CSV files as a source: parts are stretches of whole lines, so a large file is resumed in the middle."""
 
-import csv
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, Literal, Protocol, cast
 
@@ -9,9 +8,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from ml.arrow import in_memory
+from ml.columns.arrow import Array, constant
+from ml.columns.header import broken_value, fault, header, undecodable
 from ml.errors import InputRefused
 from ml.scoring.files import DataFile, Files, Format, place
-from ml.scoring.rows import Array, RowReader, constant, identifier_type
+from ml.scoring.rows import RowReader, identifier_type
 from ml.scoring.source import Batch, Part
 
 __all__ = ["CsvSource"]
@@ -19,7 +20,6 @@ __all__ = ["CsvSource"]
 SAMPLE_BYTES: Final = 256 * 1024
 MAXIMUM_PART_BYTES: Final = 32 * 1024 * 1024
 MAXIMUM_LINE_BYTES: Final = 1024 * 1024
-BOM: Final = b"\xef\xbb\xbf"
 
 
 class _Broken(Protocol):
@@ -31,7 +31,7 @@ class _Broken(Protocol):
 
 
 class CsvSource:
-    """See Source. A comma separates values, a header names them, no value holds a line break."""
+    """See Source. A comma separates values, a first line names them, no value holds a line break."""
 
     def __init__(self, found: Files, reader: RowReader, rows_per_part: int) -> None:
         self.uri = found.uri
@@ -86,10 +86,10 @@ class CsvSource:
         where = place(self.uri, file.name)
         with self._opened(file.name) as opened:
             first = opened.readline(MAXIMUM_LINE_BYTES)
-            header = _header(first, where)
-            names = [*header, *(name for name in file.constants if name not in header)]
-            self._reader.demand(pa.schema([(name, pa.string()) for name in names]), where, is_text=True)
-            self._headers[file.name] = header
+            head = _header(first, where)
+            names = [*head, *(name for name in file.constants if name not in head)]
+            self._reader.demand(pa.schema([(name, pa.string()) for name in names]), where, texts=names)
+            self._headers[file.name] = head
             start = len(first)
             sample = opened.read(SAMPLE_BYTES)
             line = max(1.0, len(sample) / max(1, sample.count(b"\n")))
@@ -103,7 +103,7 @@ class CsvSource:
                         file=file.name,
                         weight=end - start,
                         changed=f"{file.bytes} {file.changed}",
-                        constants={k: v for k, v in file.constants.items() if k not in header},
+                        constants={k: v for k, v in file.constants.items() if k not in head},
                         start=start,
                         end=end,
                     )
@@ -113,16 +113,17 @@ class CsvSource:
                     return parts
 
     def _parsed(self, part: Part, content: bytes) -> tuple[pa.Table, np.ndarray, list[tuple[int, str]]]:
-        header = self._headers[part.file]
-        wanted = [name for name in self._reader.columns if name in header]
+        names = self._headers[part.file]
+        wanted = [name for name in self._reader.columns if name in names]
         if not content.strip():
             return pa.table({name: pa.array([], pa.string()) for name in wanted}), np.arange(0), []
+        self._require_lines(part, content)
         broken: list[tuple[int, str]] = []
         try:
             table = pacsv.read_csv(
                 in_memory(content),
                 # One thread, or a broken line doesn't know its number.
-                pacsv.ReadOptions(use_threads=False, column_names=header, block_size=max(len(content), 1)),
+                pacsv.ReadOptions(use_threads=False, column_names=names, block_size=max(len(content), 1)),
                 pacsv.ParseOptions(invalid_row_handler=_collector(broken)),
                 pacsv.ConvertOptions(
                     include_columns=wanted,
@@ -135,6 +136,20 @@ class CsvSource:
             raise InputRefused(f"{place(self.uri, part.file)}: can't be read as CSV: {error}") from error
         every = np.arange(table.num_rows + len(broken))
         return table, np.delete(every, [number for number, _ in broken]), broken
+
+    def _require_lines(self, part: Part, content: bytes) -> None:
+        """InputRefused where a part's lines aren't text, or aren't rows."""
+        if (at := undecodable(content)) is not None:
+            line, says = content.count(b"\n", 0, at), "not UTF-8. Save the file as UTF-8."
+        elif (found := broken_value(content)) is not None:
+            line, says = (
+                found,
+                "a quoted value is not closed on its line. Write the file without line breaks in values.",
+            )
+        else:
+            return
+        row = self.first_row(part) + line
+        raise InputRefused(f"{place(self.uri, part.file)}: row {row:,}, counted from 0: {says}")
 
     def _column(self, rows: pa.Table, name: str, part: Part) -> Array:
         if name not in rows.schema.names:
@@ -168,10 +183,16 @@ def _collector(broken: list[tuple[int, str]]) -> Callable[[Any], Literal["skip"]
 def _header(line: bytes, where: str) -> list[str]:
     if not line.strip():
         raise InputRefused(f"{where}: the file is empty; a CSV file begins with a line that names its columns.")
+    if says := fault(line):
+        raise InputRefused(f"{where}: {says}.")
     try:
-        return next(csv.reader([line.removeprefix(BOM).decode("utf-8").rstrip("\r\n")]))
+        return header(line)
     except UnicodeDecodeError as error:
-        raise InputRefused(f"{where}: its first line is not UTF-8: byte {error.start}.") from error
+        raise InputRefused(
+            f"{where}: its first line is not UTF-8: byte {error.start + 1}. Save it as UTF-8."
+        ) from error
+    except ValueError as error:
+        raise InputRefused(f"{where}: {error}.") from error
 
 
 def _line_end(file: IO[bytes], at: int, size: int, where: str) -> int:

@@ -15,19 +15,19 @@ import msgspec
 
 from ml.errors import MlopsError
 from ml.problem import Problem, load_problem
+from ml.release.allowed import Place, require_allowed
 from ml.serving.access.check import Access
 from ml.serving.access.described import describe
 from ml.serving.access.settings import AccessSettings
 from ml.serving.batch import Batch
 from ml.serving.call import Call
 from ml.serving.capacity import Bodies, Queue, held_bytes
-from ml.serving.connection import OBSERVE
 from ml.serving.deployment import Deployment, admin_token
+from ml.serving.front import OBSERVE, Reply
 from ml.serving.gateway import Gateway
 from ml.serving.host import ModelHost, Serving
 from ml.serving.http import (
     Receive,
-    Reply,
     Response,
     Scope,
     Send,
@@ -63,7 +63,8 @@ log = logging.getLogger(__name__)
 class Settings:
     """The limits of one server; `cache` is where releases are kept while they serve.
 
-    Predictions are logged to the store; releases are read from it too, unless `bundles_uri` names another one.
+    Predictions are logged to the store; releases are read from it too, unless `bundles_uri` names another one. Where
+    `place` names a stack, only what its ledger, in the store, allows is loaded.
     """
 
     deployment: Path
@@ -81,6 +82,7 @@ class Settings:
     rotate_interval_s: float = 60.0
     maximum_log_mb: int | None = None
     problem: Problem = field(default_factory=load_problem)
+    place: Place | None = None
     request_log: bool = False
     access: AccessSettings = field(default_factory=AccessSettings)
     vertex: VertexRoutes = field(default_factory=lambda: VertexRoutes.of(os.environ))
@@ -104,6 +106,7 @@ class ModelServer:
             problem.canary,
             self._metrics,
             peers,
+            partial(_require_allowed, settings) if settings.place else lambda _: None,
         )
         spool = LogSettings(
             settings.deployment.with_name("spool"),
@@ -123,7 +126,6 @@ class ModelServer:
             for threads, maximum in zip(self._threads, (settings.maximum_waiting, MAXIMUM_EXPLAINING), strict=True)
         )
         own = {
-            "/health": {"GET": self._health},
             "/ready": {"GET": self._ready},
             "/metrics": {"GET": self._prometheus},
             "/docs": {"GET": self._docs},
@@ -133,6 +135,7 @@ class ModelServer:
         self._routes = Routes(
             [
                 *native.routes(self),
+                Route("/health", {"GET": self._health}, native.refusal, state=_alive),
                 *(Route(path, methods, native.refusal) for path, methods in own.items()),
                 *invocations.routes(self),
                 *mlflow.routes(self),
@@ -236,7 +239,7 @@ class ModelServer:
         return await queue.run(partial(self._predictor.answer, call, request_id))
 
     async def _health(self, _request: Request) -> Response:
-        return json_response(200, {"status": "alive"})
+        return _alive()
 
     async def _ready(self, _request: Request) -> Response:
         host, serving = self.host, self.host.serving
@@ -280,10 +283,23 @@ def worker(settings: Settings, folder: Path) -> ModelServer:
     return ModelServer(settings, Peers(folder))
 
 
+def _require_allowed(settings: Settings, release: str) -> None:
+    """Refuse what the ledger doesn't allow, whoever wrote the deployment file."""
+    if settings.place is not None:
+        store = Store(settings.store_uri)
+        require_allowed(store, settings.place.ledger(store), settings.place.rules, release)
+
+
+def _alive() -> Response:
+    return json_response(200, {"status": "alive"})
+
+
 def _challenger_state(serving: Serving) -> dict[str, Any] | None:
     """The stated challenger and what became of it, None where none is stated."""
     if serving.deployment.challenger is None:
         return None
     state = {**msgspec.to_builtins(serving.deployment.challenger), "state": serving.challenger_state}
+    if serving.challenger is not None:
+        state["judged"] = serving.challenger.watch.is_judged
     why = serving.returned
     return state | ({"cause": why.cause, "reason": why.reason, "at": why.at.isoformat()} if why else {})

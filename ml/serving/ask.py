@@ -8,7 +8,7 @@ from ml.errors import InputRefused, MlopsError
 from ml.runtime import Runtime
 from ml.serving.access.keys import own_headers
 
-__all__ = ["ask", "example"]
+__all__ = ["ask", "example", "get"]
 
 TIMEOUT_S: Final = 60.0
 INVOCATIONS: Final = "/invocations"  # the one path that SageMaker passes on
@@ -36,6 +36,11 @@ def example(runtime: Runtime) -> bytes:
         return json.dumps(dict(BundleSchema.parse(held).example)).encode()
     content = _send(f"{url}/openapi.json", None)["paths"]["/predict"]["post"]["requestBody"]["content"]
     return json.dumps(content["application/json"]["examples"]["one row"]["value"]).encode()
+
+
+def get(runtime: Runtime, path: str) -> dict[str, Any]:
+    """What the endpoint says at a path of its own; MlopsError when it can't be asked."""
+    return _send(f"{_url(runtime)}{path}", None)
 
 
 def _url(runtime: Runtime) -> str:

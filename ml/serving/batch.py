@@ -1,8 +1,9 @@
 """Requests that arrive in the same round of the event loop, scored together: none waits, and each costs less."""
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,14 @@ from ml.serving.http import Response
 from ml.serving.log import PredictionLog
 from ml.serving.metrics import ServerMetrics
 from ml.serving.model import Scored, ServedModel
-from ml.serving.schema import Rows
+from ml.serving.schema import RequestRefused, Rows
 
 __all__ = ["Batch", "Waiting"]
+
+ROUND_S: Final = 0.05  # of reading, before what was read is answered
+ALONE: Final = 8  # requests in a row that came alone: the next ones will, and don't wait for the round to end
+LOOKS: Final = 16  # but for every so many, which look for others
+AT_LEAST: Final = 64  # requests, however long a busy machine keeps this process from reading them
 
 
 class Waiting(NamedTuple):
@@ -40,6 +46,8 @@ class Batch:
         self._log = prediction_log
         self._metrics = metrics
         self._waiting: list[Waiting] = []
+        self._began = 0.0
+        self._alone = 0  # requests in a row that came alone
 
     @property
     def model(self) -> ServedModel | None:
@@ -49,14 +57,25 @@ class Batch:
             return None
         return serving.champion
 
+    def refuse_late(self, now: float) -> None:
+        """RequestRefused where reading what came together takes so long that those behind it would wait too long."""
+        if len(self._waiting) >= AT_LEAST and now - self._began > ROUND_S:
+            raise RequestRefused(429, "The server has more requests than it can answer. Try again in a moment.")
+
     def add(self, request: Waiting) -> None:
-        """Answer a request when everything was read that came with it."""
+        """Answer a request when everything was read that came with it, or at once where nothing does."""
+        if self._alone >= ALONE and self._alone % LOOKS:
+            self._alone += 1
+            self._answer_all(request.model, [request])
+            return
         if not self._waiting:
+            self._began = time.perf_counter()
             asyncio.get_running_loop().call_soon(self._answer)
         self._waiting.append(request)
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._alone = self._alone + 1 if len(waiting) == 1 else 0
         while waiting:
             model = waiting[0].model  # a swap between two requests: each is answered by who read it
             self._answer_all(model, [one for one in waiting if one.model is model])

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ml.errors import InputRefused
+from ml.release.place_options import place_of, place_options
 from ml.serving.access.options import access_options, access_settings
-from ml.serving.limits import ENVIRONMENT, connection_limits, limit_options, request_limits
+from ml.serving.limits import ENVIRONMENT, allowed_host, connection_limits, limit_options, request_limits
 from ml.store import Store
 
 if TYPE_CHECKING:
     from ml.serving.app import Settings
+    from ml.serving.front import Front
 
 __all__ = ["predict", "serve", "settings_of"]
 
@@ -50,6 +52,15 @@ SHOWN_REASONS: Final = 5
     show_default=True,
     help="Processes that answer; auto is one for each processor that this process or its container may use.",
 )
+@click.option(
+    "--http",
+    "front",
+    type=click.Choice(["own", "uvicorn"]),
+    default="own",
+    show_default=True,
+    help="Who reads HTTP; uvicorn has no limits for heads and connections and needs a proxy in front that has.",
+)
+@allowed_host
 @click.option("--request-log", is_flag=True, help="A line of JSON on standard output for each request.")
 @click.option(
     "--log-format",
@@ -57,6 +68,10 @@ SHOWN_REASONS: Final = 5
     default="text",
     show_default=True,
     help="How the server's own log on standard error is written.",
+)
+@place_options
+@click.option(
+    "--approvals-required", default=0, type=click.IntRange(0), help="Approvals that the stack asks  [default: 0]"
 )
 @limit_options
 @access_options
@@ -79,7 +94,9 @@ SHOWN_REASONS: Final = 5
     type=click.IntRange(1),
     help="Megabytes of logged predictions that a folder keeps, the newest  [default: all; see `mlops retention`].",
 )
-def serve(host: str, port: int, workers: str, log_format: str, **options: Any) -> None:
+def serve(
+    host: str, port: int, workers: str, front: "Front", allowed_hosts: tuple[str, ...], log_format: str, **options: Any
+) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
     gc.disable()  # nothing of what is imported here is garbage: looking for some is a tenth of the start
     from ml.serving.app import ModelServer, worker
@@ -91,10 +108,12 @@ def serve(host: str, port: int, workers: str, log_format: str, **options: Any) -
     settings, count = settings_of(options), workers_of(workers)
     where = (host, port, connection_limits(options), options["drain_s"])
     if count == 1:
-        run(ModelServer(settings), *where, as_json=log_format == "json")
+        run(ModelServer(settings), *where, front=front, allowed_hosts=allowed_hosts, as_json=log_format == "json")
         return
     admin_token(settings.deployment)  # before the workers, which would each make one
-    run_workers(partial(worker, settings), count, *where, as_json=log_format == "json")
+    run_workers(
+        partial(worker, settings), count, *where, front=front, allowed_hosts=allowed_hosts, as_json=log_format == "json"
+    )
 
 
 def settings_of(options: Mapping[str, Any]) -> "Settings":
@@ -112,6 +131,7 @@ def settings_of(options: Mapping[str, Any]) -> "Settings":
         maximum_log_mb=_maximum_log_mb(options),
         **request_limits(options),
         access=access_settings(options),
+        place=place_of(options),
         request_log=options["request_log"],
     )
 

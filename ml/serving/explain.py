@@ -1,21 +1,18 @@
 """Why a score is what it is: how much each feature moved it away from the mean score of the background rows.
 
 The contributions are Shapley values of the score itself, estimated over random orders of the features, each order
-taken forwards and backwards (Castro et al., 2009; `shap.PermutationExplainer`). For any model they add up exactly:
-base score + sum of contributions = score. How it is done for a release stands in its bundle, with the background.
+taken forwards and backwards (Castro et al., 2009). They are those of `shap.PermutationExplainer`, whose import alone
+takes seconds and 100 MB. For any model they add up exactly: base score + sum of contributions = score. How it is done
+for a release stands in its bundle, with the background.
 """
 
-import importlib
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ml.errors import MlopsError, ReleaseRefused
+from ml.errors import ReleaseRefused
 from ml.problem import Categorical, Feature
 from ml.serving.scorer import Scorer
 
@@ -93,21 +90,18 @@ class Explained(NamedTuple):
 
 
 class Explainer:
-    """Explains the scores of one release; safe to use from threads, one at a time."""
+    """Explains the scores of one release by `background`, rows (rows, features) of its training; safe in threads."""
 
     def __init__(self, scorer: Scorer, background: np.ndarray, permutations: int, seed: int) -> None:
-        shap = _load_shap()
-        masker = shap.maskers.Independent(background, max_samples=len(background))
-        self._explain: Any = shap.PermutationExplainer(scorer.score, masker, seed=seed)
-        self._evaluations = permutations * (2 * background.shape[1] + 1)
+        self._scorer = scorer
+        self._background = background
+        self._permutations = permutations
         self._seed = seed
-        self._lock = threading.Lock()
 
     def contributions(self, matrix: np.ndarray) -> tuple[float, np.ndarray]:
         """The base score and the contributions (rows, features); the same for a row whatever it stands among."""
-        with self._lock:
-            explained = [self._row(row) for row in matrix]
-        return float(explained[0].base_values[0]), np.vstack([row.values for row in explained])
+        found = [self._row(row) for row in matrix]
+        return found[0][0], np.vstack([contributions for _, contributions in found])
 
     def reasons(self, features: tuple[Feature, ...], matrix: np.ndarray) -> Explained:
         """The reasons of each row of (rows, features)."""
@@ -116,39 +110,35 @@ class Explainer:
             base, [_reasons(features, row, of_row) for row, of_row in zip(matrix, contributions, strict=True)]
         )
 
-    def _row(self, row: np.ndarray) -> Any:
-        np.random.seed(self._seed)  # shap draws its orders from numpy's global generator
-        return self._explain(row[None, :], max_evals=self._evaluations, silent=True)
+    def _row(self, row: np.ndarray) -> tuple[float, np.ndarray]:
+        """The base score, and what each feature changes: as it becomes the row's, and the background's again.
+
+        A feature that all of the background shares with the row changes nothing and is left out of the orders.
+        """
+        draw = np.random.RandomState(self._seed)  # whose orders are the ones that shap draws
+        differs = (self._background != row) & ~(np.isnan(self._background) & np.isnan(row))
+        order = np.flatnonzero(differs.any(axis=0))
+        base, contributions = self._mean_scores(row, np.zeros((1, len(row)), dtype=bool))[0], np.zeros(len(row))
+        for _ in range(self._permutations):
+            draw.shuffle(order)
+            steps = np.diff(self._mean_scores(row, _forwards_and_back(order, len(row))))
+            contributions[order] += steps[: len(order)] - steps[len(order) :]
+        return float(base), contributions / (2 * self._permutations)
+
+    def _mean_scores(self, row: np.ndarray, are_own: np.ndarray) -> np.ndarray:
+        """The mean score of the background for each of (masks, features), with the row's values where it is true."""
+        rows = np.where(are_own[:, None, :], row, self._background)
+        scores = self._scorer.score(rows.reshape(-1, len(row)))
+        return scores.reshape(len(are_own), len(self._background)).mean(axis=1)
 
 
-def _load_shap() -> Any:
-    """Import shap, which takes seconds and 100 MB: only for those who ask for reasons.
-
-    Where it brings numba (on Python 3.11), its small helpers are not compiled: that would take each process 10 to 20 s
-    at its first explanation, and saves 3 ms of the 50 to 100 that a row takes.
-    """
-    try:
-        with _without_compiling():
-            import shap
-    except ImportError as error:
-        raise MlopsError(
-            "This installation can't explain predictions: shap is missing. Install the extra `explain`."
-        ) from error
-    return shap
-
-
-@contextmanager
-def _without_compiling() -> Generator[None]:
-    try:
-        config: Any = importlib.import_module("numba.core.config")
-    except ImportError:
-        yield
-        return
-    before, config.DISABLE_JIT = config.DISABLE_JIT, 1
-    try:
-        yield
-    finally:
-        config.DISABLE_JIT = before
+def _forwards_and_back(order: np.ndarray, features: int) -> np.ndarray:
+    """Which features are the row's at each step: one more in that order until all are, then one less in the same."""
+    steps = np.arange(2 * len(order) + 1)[:, None]
+    begins = np.arange(1, len(order) + 1)
+    masks = np.zeros((len(steps), features), dtype=bool)
+    masks[:, order] = (steps >= begins) & (steps < begins + len(order))
+    return masks
 
 
 def _reasons(features: tuple[Feature, ...], row: np.ndarray, contributions: np.ndarray) -> list[Reason]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import repeat
 from typing import Final, Literal
 
@@ -43,7 +44,12 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
 
 def prediction_ids(request_id: str, rows: int) -> list[str]:
     """What the rows of a request are called in the log."""
-    return [request_id] if rows == 1 else [f"{request_id}-{row}" for row in range(rows)]
+    return [request_id] if rows == 1 else [request_id + ending for ending in _endings(rows)]
+
+
+@lru_cache(16)
+def _endings(rows: int) -> list[str]:
+    return [f"-{row}" for row in range(rows)]
 
 
 class Framer:

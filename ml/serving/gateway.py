@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ml.serving.access.check import PROBES, Access
 from ml.serving.batch import Batch, Waiting
 from ml.serving.capacity import Bodies
-from ml.serving.connection import SPARE
-from ml.serving.http import Message, Receive, Reply, Response, Scope, Send, header, send_response
+from ml.serving.front import SPARE, Reply
+from ml.serving.http import Message, Receive, Response, Scope, Send, header, send_response
 from ml.serving.metrics import ServerMetrics
 from ml.serving.protocols import native
 from ml.serving.protocols.route import Refuse, Request, Route, Routes
@@ -29,7 +29,7 @@ __all__ = ["Gateway"]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ROUTE_OTHER: Final = "other"
 EXPLAINED: Final = "?explain=true"
-ALWAYS: Final = (*PROBES, "/metrics", "/admin/reload")  # answered on reserved connections too
+ALWAYS: Final = (*PROBES, "/metrics", "/admin/reload")  # answered on spare connections too
 CALLER: Final = "mlops_caller"
 RETRY_LATER: Final = (429, 503)
 RETRY_AFTER_S: Final = "1"
@@ -90,20 +90,29 @@ class Gateway:
         """
         started = time.perf_counter()
         route = self._routes.plain(scope["path"])
+        if route is None or self._tracing:
+            return False
+        if route.state is not None and scope["method"] == "GET":  # a probe's, which is open, on spare connections too
+            self._done(_Pending(route, Request(scope, _no_more, _request_id(scope), {}), reply, started), route.state())
+            return True
         model = self._batch.model
-        if route is None or route.call is None or scope["method"] != "POST" or model is None or self._tracing:
+        if route.call is None or scope["method"] != "POST" or model is None:
             return False
         request = Request(scope, _no_more, _request_id(scope), {})
         pending = _Pending(route, request, reply, started)
         try:
+            self._refuse_spare(scope, route)
+            self._batch.refuse_late(started)
             self._bodies.refuse_beyond(len(body))
             self._let_in(route, request)
             call = route.call(scope, body)
             if call.explain:
                 return False
-            self._batch.add(Waiting(model, call.read(model), call, request.id, self._done, pending))
+            waiting = Waiting(model, call.read(model), call, request.id, self._done, pending)
         except Exception as error:
             self._done(pending, error)
+        else:
+            self._batch.add(waiting)
         return True
 
     def _done(self, pending: "_Pending", answer: Response | Exception) -> None:
@@ -134,6 +143,10 @@ class Gateway:
         log.error("Request %s failed", request.id, exc_info=error)
         return refuse(RequestRefused(500, "The server failed; its log names this request id."), request.id)
 
+    def _refuse_spare(self, scope: Scope, route: Route | None) -> None:
+        if scope.get("state", {}).get(SPARE) and (route is None or route.path not in ALWAYS):
+            raise RequestRefused(503, "The server has as many connections as it takes. Try again in a moment.")
+
     def _let_in(self, route: Route | None, request: Request) -> None:
         if not self._access.is_asked_for:
             return
@@ -142,8 +155,7 @@ class Gateway:
             request.scope[CALLER] = caller
 
     async def _dispatch(self, route: Route | None, request: Request) -> Response:
-        if request.scope.get("state", {}).get(SPARE) and (route is None or route.path not in ALWAYS):
-            raise RequestRefused(503, "The server has as many connections as it takes. Try again in a moment.")
+        self._refuse_spare(request.scope, route)
         self._let_in(route, request)
         if route is None:
             raise RequestRefused(404, f"There is nothing here. This server has {', '.join(self._routes.paths)}.")

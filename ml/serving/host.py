@@ -5,7 +5,7 @@ import fcntl
 import logging
 import shutil
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -78,8 +78,11 @@ class ModelHost:
         limits: Canary,
         metrics: ServerMetrics,
         peers: Peers | None = None,
+        require: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`require` raises for a release that may not serve here."""
         self._peers = peers
+        self._require = require
         self._ready: Serving | None = None
         self.serving: Serving | None = None
         self.loading: str | None = None
@@ -240,6 +243,7 @@ class ModelHost:
             with self._cache_locked():
                 manifest = fetch(self._store, release, folder)
             verify_signature(self._store, release, TrustedKeys.of(self._store))  # loading a pickle runs what is in it
+            self._require(release)
         except OSError as error:
             raise MlopsError(f"The store {self._store.uri} can't be read: {error}") from error
         return ServedModel.load(folder, manifest, self._maximum_rows)

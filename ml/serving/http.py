@@ -13,7 +13,6 @@ __all__ = [
     "Budget",
     "Message",
     "Receive",
-    "Reply",
     "Response",
     "Scope",
     "Send",
@@ -25,13 +24,12 @@ __all__ = [
     "send_response",
 ]
 
-WHOLE: Final = "is_whole"  # the key in a request's state that says that its body came with its head
+WHOLE: Final = "is_whole"  # in a request's state: its body came with its head, and there is nothing to wait for
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Reply = Callable[["Response", str], None]  # an answer with its request id, at once
 
 
 class Response(msgspec.Struct, frozen=True):

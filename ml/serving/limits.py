@@ -11,7 +11,7 @@ import click
 
 from ml.errors import InputRefused
 
-__all__ = ["ENVIRONMENT", "ConnectionLimits", "connection_limits", "limit_options", "request_limits"]
+__all__ = ["ENVIRONMENT", "ConnectionLimits", "allowed_host", "connection_limits", "limit_options", "request_limits"]
 
 ENVIRONMENT: Final = "MLOPS_SERVE"
 
@@ -61,6 +61,15 @@ class ConnectionLimits:
     head_timeout_s: float = 10.0
     write_timeout_s: float = 30.0
     keep_alive_s: float = 75.0  # longer than a load balancer's idle time, or it meets connections that are just closing
+
+
+def allowed_host(command: F) -> F:
+    """Give a command the option that says to which names its server answers."""
+    text = (
+        "A name that this server answers to, like that of a proxy before it; may be repeated, * is any  [default: "
+        "on a loopback address localhost, 127.0.0.1 and [::1], elsewhere any]"
+    )
+    return click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME", help=text)(command)
 
 
 def limit_options(command: F) -> F:

@@ -42,7 +42,7 @@ class LogSettings:
     rotate_rows: int = 100_000  # of a spool, which is turned into parquet as a whole
     store_rows: int = 1_000_000  # in full spools are brought to the store at once, however early
     queue_rows: int = 200_000
-    flush_rows: int = 2_000  # wait to be written at once, however early
+    flush_rows: int = 20_000  # wait to be written at once, however early: each time costs a sync of the disk
     keep_bytes: int | None = None  # in a store that nobody empties: the oldest go
 
 

@@ -28,6 +28,7 @@ __all__ = ["PREDICTIONS", "ServerMetrics"]
 PREDICTIONS: Final = "mlops_predictions"
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_BUCKETS: Final = tuple(n / 10 for n in range(1, 11))
+LATENCY_BOUNDS_S, SCORE_BOUNDS = np.array(LATENCY_BUCKETS_S), np.array(SCORE_BUCKETS)
 SETTLED_AT: Final = 1000  # requests
 REASONS: Final = {
     400: "malformed",
@@ -97,6 +98,7 @@ class ServerMetrics:
         )
         self._loads = self._counter("mlops_release_loads", "Releases loaded, by result.", "result")
         self._decided, self._scored = cache(self._predictions.labels), cache(self._scores.labels)
+        self._refused = cache(self._refusals.labels)
         # What every request counts is put down here first: the library's own counting takes several microseconds.
         self._answered: Tally[tuple[str, int]] = Tally()
         self._durations_s: dict[str, list[float]] = {}
@@ -120,11 +122,11 @@ class ServerMetrics:
         for (route, status), count in answered.items():
             self._requests.labels(route, status).inc(count)
         for route, found in durations.items():
-            _observe_all(self._latency.labels(route), LATENCY_BUCKETS_S, np.array(found))
+            _observe_all(self._latency.labels(route), LATENCY_BOUNDS_S, np.array(found))
 
     def observe_refusal(self, status: int) -> None:
         """A request, or what was to be one, that was refused with that status."""
-        self._refusals.labels(REASONS.get(status, "other")).inc()
+        self._refused(REASONS.get(status, "other")).inc()
 
     def observe_access_failure(self, reason: str) -> None:
         """Somebody was not let in."""
@@ -132,9 +134,10 @@ class ServerMetrics:
 
     def observe_predictions(self, release: str, scores: np.ndarray, decisions: np.ndarray) -> None:
         """The predictions of one answer."""
-        for decision, count in Tally(decisions.tolist()).items():
-            self._decided(release, decision).inc(count)
-        _observe_all(self._scored(release), SCORE_BUCKETS, scores)
+        found: list[int] = decisions.tolist()
+        for decision in set(found):
+            self._decided(release, decision).inc(found.count(decision))
+        _observe_all(self._scored(release), SCORE_BOUNDS, scores)
 
     def observe_load(self, manifest: Manifest | None, release: str = "") -> None:
         """A release serves from now on, or failed to load (None)."""
@@ -231,7 +234,7 @@ class _Now(Collector):
         return self._now()
 
 
-def _observe_all(histogram: Histogram, bounds: tuple[float, ...], values: np.ndarray) -> None:
+def _observe_all(histogram: Histogram, bounds: np.ndarray, values: np.ndarray) -> None:
     """Observe many values at the price of a few: the library's own buckets, filled by their counts."""
     if len(values) == 1:
         histogram.observe(float(values[0]))

@@ -18,7 +18,7 @@ class Minimiser:
         self.names = problem.feature_names
         lowest = {f.name: 0 if isinstance(f, Categorical) else f.minimum for f in problem.features}
         self._bounds = {
-            attribute.column: np.array([lowest[attribute.column], *attribute.bands])
+            attribute.column: np.array([lowest[attribute.column], *attribute.bands], dtype=np.int32)
             for attribute in problem.protected
             if attribute.bands
         }
@@ -31,9 +31,10 @@ class Minimiser:
         places = {name: place for place, name in enumerate(names)}
         order = [places.get(name, -1) for name in self.names]
         if matrix.dtype == np.int64:
-            found = matrix.take(order, axis=1).astype(np.int32)
+            whole = matrix.astype(np.int32)
         else:
-            found = np.where(np.isnan(matrix), MISSING, matrix).take(order, axis=1).astype(np.int32)
+            whole = np.where(np.isnan(matrix), MISSING, matrix).astype(np.int32)
+        found = whole if order == list(range(len(names))) else whole.take(order, axis=1)
         for column, (name, place) in enumerate(zip(self.names, order, strict=True)):
             rule = self._rules.get(name, "exact")
             if rule == "omitted" or place < 0:
@@ -44,5 +45,6 @@ class Minimiser:
 
     def _banded(self, name: str, values: np.ndarray) -> np.ndarray:
         bounds = self._bounds[name]
-        lower = bounds[np.searchsorted(bounds, np.where(values == MISSING, bounds[0], values), side="right") - 1]
-        return np.where(values == MISSING, MISSING, lower)
+        missing = values == MISSING
+        lower = bounds[np.searchsorted(bounds[1:], values, side="right")]
+        return np.where(missing, MISSING, lower)

@@ -120,10 +120,9 @@ class ServedModel:
     def score(self, rows: Rows) -> Scored:
         """Score rows that were read; ScoringFailed for a model that fails."""
         scores = self._scorer.score(rows.matrix)
-        count = len(rows.matrix)
-        if scores.shape != (count,) or np.count_nonzero((scores >= 0) & (scores <= 1)) != count:
+        if scores.shape != (len(rows.matrix),) or not _are_probabilities(scores):
             raise ScoringFailed("The model gave a score that is no probability.")
-        return Scored(rows, scores, self._codes[(scores >= self._threshold).view(np.int8)])
+        return Scored(rows, scores, self._codes.take(scores >= self._threshold))
 
     def explain(self, scored: Scored) -> Explained:
         """Why the scores are what they are; RequestRefused for too many rows, or where nothing can explain them."""
@@ -158,18 +157,21 @@ class ServedModel:
         return self.encode(scored, request_id), scored.scores, scored.decisions
 
     def _loaded_explainer(self) -> Explainer:
-        """The explainer, loaded for the first who asks: a server that nobody asks stays small."""
+        """The explainer, made for the first who asks."""
         with self._explainer_lock:
             if self._explainer is None:
                 if self._explanation is None:
                     raise RequestRefused(501, "This release has no explanation data. Release the model again.")
                 found = self._explanation
                 background = np.array(found.background, dtype=self._reader.dtype)
-                try:
-                    self._explainer = Explainer(self._scorer, background, found.permutations, found.seed)
-                except MlopsError as error:
-                    raise RequestRefused(501, str(error)) from error
+                self._explainer = Explainer(self._scorer, background, found.permutations, found.seed)
             return self._explainer
+
+
+def _are_probabilities(scores: np.ndarray) -> bool:
+    if len(scores) == 1:  # without numpy, whose calls would cost more than what they do
+        return 0 <= scores.item() <= 1
+    return np.count_nonzero((scores >= 0) & (scores <= 1)) == len(scores)
 
 
 def _explanation(bundle: Path) -> Explanation | None:

@@ -2,14 +2,16 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from struct import Struct
 from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
 
-from ml.problem import Categorical, Feature
+from ml.problem import Feature
+from ml.problem.domain import Domain
 from ml.release.schema import BundleSchema
 
 __all__ = [
@@ -19,7 +21,6 @@ __all__ = [
     "RequestRefused",
     "Rows",
     "decoded",
-    "expected",
     "misfit",
     "mistakes_of",
     "shown",
@@ -61,7 +62,7 @@ class RequestReader:
 
     def __init__(self, schema: BundleSchema, maximum_rows: int) -> None:
         self._features = schema.features
-        self._names = frozenset(feature.name for feature in schema.features)
+        self._domains = {feature.name: feature.domain for feature in schema.features}
         self._maximum_rows = maximum_rows
         # Missing numbers need a float; the model was trained on integers where there are none.
         self.dtype = np.float64 if any(feature.nullable for feature in schema.features) else np.int64
@@ -79,6 +80,7 @@ class RequestReader:
             [("rows", list[row]), ("subjects", list[name | None] | None, None)],  # pyright: ignore[reportInvalidTypeForm]
             forbid_unknown_fields=True,
         )
+        self._pack = Struct(f"{len(schema.features)}q").pack
         self._row = msgspec.json.Decoder(row)
         self._rows = msgspec.json.Decoder(list[row])  # pyright: ignore[reportInvalidTypeForm]
         self._batch = msgspec.json.Decoder(batch)
@@ -92,11 +94,11 @@ class RequestReader:
         self._check_count(len(rows))
         if subjects is not None and len(subjects) != len(rows):
             _refuse_subjects()
-        width = len(self._features)
-        if self.dtype is np.int64:
-            values = np.fromiter(chain.from_iterable(map(msgspec.structs.astuple, rows)), np.int64, len(rows) * width)
-            return Rows(values.reshape(-1, width), subjects)
-        return Rows(np.array([msgspec.structs.astuple(row) for row in rows], dtype=self.dtype), subjects)
+        values = map(msgspec.structs.astuple, rows)
+        if self.dtype is np.int64:  # by way of bytes: a third of the time
+            packed = b"".join([self._pack(*row) for row in values])
+            return Rows(np.frombuffer(packed, np.int64).reshape(len(rows), -1), subjects)
+        return Rows(np.array(list(values), dtype=self.dtype), subjects)
 
     def _decode(self, body: bytes) -> tuple[list[Any], list[str | None] | None]:
         if body.lstrip()[:1] == b"[":
@@ -114,17 +116,17 @@ class RequestReader:
         value = decoded(body)
         rows, subjects = self._rows_of(value)
         self._check_count(len(rows))
-        mistakes = tuple(islice(mistakes_of(self._features, rows), MAXIMUM_MISTAKES))
+        mistakes = tuple(islice(mistakes_of(self._domains, rows), MAXIMUM_MISTAKES))
         if mistakes or not any(type(item) is float for row in rows for item in row.values()):
             raise misfit(iter(mistakes))
         matrix = np.array([[row[f.name] for f in self._features] for row in rows], dtype=np.float64)
-        return Rows(matrix.astype(self.dtype), subjects)
+        return Rows((matrix + 0.0).astype(self.dtype), subjects)  # -0.0 is 0
 
     def _rows_of(self, value: Any) -> tuple[list[Any], list[str | None] | None]:
         if isinstance(value, list):
             return value, None
         if isinstance(value, dict):
-            if "rows" not in value or "rows" in self._names:
+            if "rows" not in value or "rows" in self._domains:
                 return [value], None
             if isinstance(value["rows"], list) and value.keys() <= {"rows", "subjects"}:
                 subjects = value.get("subjects")
@@ -176,18 +178,18 @@ def misfit(found: Iterator[Mistake]) -> RequestRefused:
     return RequestRefused(422, message, mistakes)
 
 
-def mistakes_of(features: tuple[Feature, ...], rows: Iterable[object]) -> Iterator[Mistake]:
+def mistakes_of(domains: Mapping[str, Domain], rows: Iterable[object]) -> Iterator[Mistake]:
     """What is wrong with rows that should be JSON objects, column to value."""
-    names = sorted(feature.name for feature in features)
+    names = sorted(domains)
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             yield Mistake(number, "a JSON object, column to value", shown(row))
             continue
-        for feature in features:
-            if feature.name not in row:
-                yield Mistake(number, expected(feature), "nothing: the column is missing", feature.name)
-            elif not _fits(feature, row[feature.name]):
-                yield Mistake(number, expected(feature), shown(row[feature.name]), feature.name)
+        for column, domain in domains.items():
+            if column not in row:
+                yield Mistake(number, domain.expected, "nothing: the column is missing", column)
+            elif not domain.holds(row[column]):
+                yield Mistake(number, domain.expected, shown(row[column]), column)
         for name in sorted(row.keys() - set(names)):
             yield Mistake(number, f"one of the columns {', '.join(names)}", "an unknown column", _cut(name))
 
@@ -210,29 +212,13 @@ def _refuse_subjects() -> NoReturn:
 
 
 def _type(feature: Feature) -> Any:
-    if isinstance(feature, Categorical):
-        kind: Any = Literal[tuple(feature.codes)]  # pyright: ignore[reportInvalidTypeArguments]
+    """The domain as msgspec has it, which checks an integer at C speed; what is whole but a float comes after."""
+    domain = feature.domain
+    if domain.codes is not None:
+        kind: Any = Literal[domain.codes]  # pyright: ignore[reportInvalidTypeArguments]
     else:
-        kind = Annotated[int, msgspec.Meta(ge=feature.minimum, le=feature.maximum)]
-    return kind | None if feature.nullable else kind
-
-
-def _fits(feature: Feature, value: object) -> bool:
-    if value is None:
-        return feature.nullable
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return False
-    return value in feature.codes if isinstance(feature, Categorical) else feature.minimum <= value <= feature.maximum
-
-
-def expected(feature: Feature) -> str:
-    """What a value of the feature must be, in words."""
-    null = " or null" if feature.nullable else ""
-    if isinstance(feature, Categorical):
-        return f"one of the codes {', '.join(map(str, feature.codes))}{null}"
-    return f"an integer from {feature.minimum} to {feature.maximum}{null}"
+        kind = Annotated[int, msgspec.Meta(ge=domain.minimum, le=domain.maximum)]
+    return kind | None if domain.nullable else kind
 
 
 def shown(value: object) -> str:

@@ -1,7 +1,7 @@
 """Turn a matrix of features into scores; what a release's model is made of stays behind this."""
 
 import pickle
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -140,6 +140,11 @@ def _description(bundle: Path) -> dict[str, Any]:
 
 
 def _sklearn_pickle(description: dict[str, Any]) -> str | None:
-    """The file of a scikit-learn model, None where it is another kind or not a pickle."""
+    """The file of a scikit-learn model, None where it is another kind or not a pickle; never one outside its folder."""
     flavour = description.get("flavors", {}).get("sklearn")
-    return flavour["pickled_model"] if flavour and flavour.get("serialization_format") in PICKLES else None
+    if not flavour or flavour.get("serialization_format") not in PICKLES:
+        return None
+    named = PurePosixPath(flavour["pickled_model"])
+    if named.is_absolute() or ".." in named.parts:
+        raise ReleaseRefused(f"The release's MLmodel names the file {named}, which is none of the release's.")
+    return str(named)

@@ -4,19 +4,19 @@ What travels through pandas, protobuf or numpy may have made 45 into 45.0, so a 
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import numpy as np
 
-from ml.problem import Categorical, Feature
-from ml.serving.schema import Mistake, RequestRefused, Rows, decoded, expected, misfit, mistakes_of, shown
+from ml.columns.spelling import cell
+from ml.problem import Feature
+from ml.serving.schema import Mistake, RequestRefused, Rows, decoded, misfit, mistakes_of, shown
 
-__all__ = ["TableReader"]
+__all__ = ["LISTS", "TableReader"]
 
 LISTS: Final = re.compile(rb"\s*\[\s*\[")
-NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -29,14 +29,11 @@ class TableReader:
         self._dtype = dtype
         self._maximum_rows = maximum_rows
         self._nullable = np.array([feature.nullable for feature in features])
-        bounds = [_bounds(feature) for feature in features]
-        self._low, self._high = (np.array(side, dtype=np.float64) for side in zip(*bounds, strict=True))
-        # Codes with gaps between them: the bounds alone don't say it.
-        self._gapped = {
-            i: np.array(sorted(f.codes))
-            for i, f in enumerate(features)
-            if isinstance(f, Categorical) and _has_gaps(f.codes)
-        }
+        self._domains = {feature.name: feature.domain for feature in features}
+        domains = list(self._domains.values())
+        self._low = np.array([domain.minimum for domain in domains], dtype=np.float64)
+        self._high = np.array([domain.maximum for domain in domains], dtype=np.float64)
+        self._gapped = {place: np.array(domain.codes) for place, domain in enumerate(domains) if domain.has_gaps}
         record = msgspec.defstruct(
             "Record",
             [(f"column_{i}", float | None) for i in range(len(features))],
@@ -70,6 +67,10 @@ class TableReader:
             columns = self._columns.decode(data)
         except UNREADABLE:
             columns = self._lists_by_column(decoded(data))
+        return self.listed(columns)
+
+    def listed(self, columns: Mapping[str, list[Any]]) -> Rows:
+        """Column to list of what JSON has, whatever that is."""
         rows = self._check_lengths(columns)
         values = [list(row) for row in zip(*columns.values(), strict=True)]
         if not _are_numbers(values):
@@ -86,11 +87,11 @@ class TableReader:
         return self.matrix(np.column_stack([columns[name] for name in self.names]))
 
     def texts(self, rows: Sequence[Sequence[str]], columns: Sequence[str] | None) -> Rows:
-        """Rows of text, as a CSV file has them; an empty text is a missing value."""
+        """Rows of text, as a CSV file has them."""
         order = self._order(columns) if columns is not None else None
         self._check_count(len(rows))
         names = columns or self.names
-        values = [[_number(text.strip()) for text in row] for row in rows]
+        values = [[cell(text) for text in row] for row in rows]
         if not all(len(row) == len(names) for row in values) or not _are_numbers(values):
             self._refuse(self._labelled(values, names))
         matrix = np.array(values, dtype=np.float64)
@@ -105,7 +106,8 @@ class TableReader:
         fits |= np.isnan(values) & self._nullable
         if not fits.all():
             raise misfit(self._mistakes(values, fits))
-        return Rows(values.astype(self._dtype))
+        # As floats -0.0 becomes 0, which it is as an integer anyway.
+        return Rows(values + 0.0 if self._dtype is np.float64 else values.astype(self._dtype))
 
     def _records_of(self, data: bytes) -> Rows:
         try:
@@ -129,8 +131,8 @@ class TableReader:
             twice = sorted({name for name in columns if list(columns).count(name) > 1})
             raise RequestRefused(422, f"The columns {_cited(twice)} are named twice.")
         if places.keys() != set(self.names):
-            typical = {feature.name: _bounds(feature)[0] for feature in self.features}  # only the names are at fault
-            raise misfit(mistakes_of(self.features, [{name: typical.get(name) for name in columns}]))
+            typical = {name: domain.minimum for name, domain in self._domains.items()}  # only the names are at fault
+            raise misfit(mistakes_of(self._domains, [{name: typical.get(name) for name in columns}]))
         return [places[name] for name in self.names]
 
     def _check_lengths(self, columns: Mapping[str, Sized]) -> int:
@@ -147,7 +149,7 @@ class TableReader:
         if not isinstance(rows, list):
             raise RequestRefused(422, f"The rows must be a JSON list, got {shown(rows)}.")
         self._check_count(len(rows))
-        raise misfit(mistakes_of(self.features, rows))
+        raise misfit(mistakes_of(self._domains, rows))
 
     def _labelled(self, rows: object, columns: Sequence[str]) -> object:
         """Lists of values as objects, column to value; one that has too many or too few values is named at once."""
@@ -162,9 +164,9 @@ class TableReader:
 
     def _mistakes(self, values: np.ndarray, fits: np.ndarray) -> Iterator[Mistake]:
         for number, column in np.argwhere(~fits):
-            value, feature = float(values[number, column]), self.features[column]
+            value, name = float(values[number, column]), self.names[column]
             got = "nothing" if np.isnan(value) else shown(int(value)) if value.is_integer() else f"{value:g}"
-            yield Mistake(int(number), expected(feature), got, feature.name)
+            yield Mistake(int(number), self._domains[name].expected, got, name)
 
     def _check_count(self, rows: int) -> None:
         if rows == 0:
@@ -175,25 +177,8 @@ class TableReader:
             )
 
 
-def _bounds(feature: Feature) -> tuple[int, int]:
-    if isinstance(feature, Categorical):
-        return min(feature.codes), max(feature.codes)
-    return feature.minimum, feature.maximum
-
-
-def _has_gaps(codes: Collection[int]) -> bool:
-    return len(codes) != max(codes) - min(codes) + 1
-
-
 def _are_numbers(rows: list[list[Any]]) -> bool:
     return all(value is None or type(value) in (int, float) for row in rows for value in row)
-
-
-def _number(text: str) -> object:
-    """A text of a CSV file as JSON has it: nothing, a number, or the text that is none."""
-    if NUMBER.fullmatch(text):
-        return float(text)
-    return text or None
 
 
 def _cited(names: Iterable[object]) -> str:

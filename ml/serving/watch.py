@@ -45,6 +45,14 @@ class Watch:
         self._unjudged = 0
         self.breach: Breach | None = None
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether there are answers and scores enough of both to hold to the limits; before, only errors count."""
+        with self._lock:
+            return all(
+                min(len(side.durations_s), len(side.scores)) >= self._limits.minimum for side in self._sides.values()
+            )
+
     def answered(self, side: Side, scores: np.ndarray, duration_s: float) -> None:
         """One request was scored."""
         with self._lock:
@@ -104,8 +112,14 @@ class Watch:
 
 
 def stability_index(expected: np.ndarray, found: np.ndarray) -> float:
-    """The population stability index of two samples, in bins of equal share of `expected` (Siddiqi, 2006)."""
-    edges = np.unique(np.quantile(expected, np.linspace(0, 1, BINS + 1)[1:-1]))
+    """The population stability index of two samples, in bins of equal share of `expected` (Siddiqi, 2006).
+
+    A score that fills several bins gets one of its own, as the monitor has it: scores that are all alike, or of two
+    values, would have one bin in common with any other.
+    """
+    inner = np.quantile(expected, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")
+    edges, filled = np.unique(inner, return_counts=True)
+    edges = np.unique([*edges, *np.nextafter(edges[filled > 1], -np.inf)])
     shares = [
         np.maximum(
             np.bincount(np.searchsorted(edges, sample, side="left"), minlength=len(edges) + 1) / len(sample), RARE

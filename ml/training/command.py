@@ -56,7 +56,7 @@ def train(stack: str | None, root: Path, follow: str | None, here: bool, as_json
 
 
 def _as_text(result: "TrainingResult") -> str:
-    from ml.training.gates import table
+    from ml.release.gate_table import table, verdict
 
     trained = result.trained
     head = f"{'validation rows':<16}" + "".join(f"{name:>19}" for name in COLUMNS) + f"{'threshold':>11}"
@@ -65,8 +65,6 @@ def _as_text(result: "TrainingResult") -> str:
         mark = " *" if candidate is trained.chosen else ""
         values = "".join(f"{candidate.validation[name]:>19.4f}" for name in COLUMNS)
         lines.append(f"{candidate.name + mark:<16}{values}{candidate.threshold.chosen:>11.4f}")
-    failed = [gate.name for gate in trained.gates if gate.result == "failed"]
-    verdict = f"Would not be released: {', '.join(failed)}." if failed else "Every gate is passed or waived."
     return "\n".join(
         [
             *lines,
@@ -75,7 +73,7 @@ def _as_text(result: "TrainingResult") -> str:
             f"Gates of {trained.chosen.name} on {trained.evaluation.test_rows:,} test rows",
             table(trained.gates),
             "",
-            verdict,
+            verdict(trained.gates),
             f"Run: {result.run_url}",
         ]
     )

@@ -1,5 +1,6 @@
 """Evaluate the chosen candidate on the test set, once, beside the baseline rule."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.data.leakage import single_feature_roc_auc
 from ml.problem import Problem
+from ml.release.definition import measured_under
 from ml.release.manifest import MetricResult
 from ml.training.candidates import Candidate
 from ml.training.evaluation import Evaluation
@@ -41,7 +43,10 @@ def evaluate(
         candidate=chosen.name,
         parameters=dict(chosen.parameters),
         decision_threshold=chosen.threshold.chosen,
+        train_rows=len(train),
+        train_positives=int(positives(problem, train).sum()),
         test_rows=len(test),
+        test_positives=int(positive.sum()),
         metrics=compared(problem, ours, theirs),
         fairness=group_rates(problem, test, positive, held_positive),
         single_feature_roc_auc=single_feature_roc_auc(problem, train),
@@ -49,6 +54,7 @@ def evaluate(
         code_commit=commit,
         code_modified=modified,
         problem_digest=problem_digest(problem),
+        measured_under=measured_under(problem),
         environment=environment(),
     )
 
@@ -63,10 +69,14 @@ def compared(problem: Problem, ours: ScoredRows, theirs: ScoredRows) -> tuple[Me
     return tuple(
         MetricResult(
             name=name,
-            value=values[name],
-            baseline=baseline[name],
-            difference_low=intervals[name][0],
-            difference_high=intervals[name][1],
+            value=_defined(values[name]),
+            baseline=_defined(baseline[name]),
+            difference_low=_defined(intervals[name][0]),
+            difference_high=_defined(intervals[name][1]),
         )
         for name in METRICS
     )
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None

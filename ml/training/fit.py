@@ -14,14 +14,16 @@ from ml.data.clean import clean
 from ml.data.quality import check, require
 from ml.data.read import Dataset, ingest
 from ml.data.split import split
+from ml.errors import InputRefused
 from ml.problem import Problem
 from ml.release.manifest import Gate
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, best_learner, fit_candidates, scores_of
 from ml.training.evaluate import evaluate
 from ml.training.evaluation import SCORE_COLUMN, ChampionComparison, Evaluation
-from ml.training.features import inputs
-from ml.training.gates import judge, measure_latency
+from ml.training.features import inputs, positives
+from ml.training.gates import judge
+from ml.training.latency import measure_latency
 
 __all__ = ["Comparing", "Prepared", "Trained", "fit", "prepare"]
 
@@ -75,6 +77,7 @@ def prepare(problem: Problem, store: Store, root: Path, progress: Progress, live
     test = clean(problem, files["testing"].frame)
     for name, part in (("training", train), ("validation", validation), ("test", test)):
         require(check(problem, inputs(problem, part), "features", f"the features of the {name} rows"))
+        _require_both_classes(problem, part, name)
     progress(f"{len(train):,} rows to train, {len(validation):,} to choose by, {len(test):,} to test")
     return Prepared(train, validation, test, files)
 
@@ -100,9 +103,19 @@ def fit(
     )
     if against_champion is not None:
         evaluation = evaluation.model_copy(update={"champion": against_champion(chosen)})
-    latency_ms = measure_latency(chosen.model.predict_proba, features, problem.gates.latency)
-    gates = judge(problem, evaluation, latency_ms, datetime.now(UTC).date())
+    latency = measure_latency(chosen.model.predict_proba, features, problem.gates.latency)
+    gates = judge(problem, evaluation, latency, datetime.now(UTC).date())
     return Trained(candidates, chosen, baseline, scores, evaluation, gates)
+
+
+def _require_both_classes(problem: Problem, part: pd.DataFrame, name: str) -> None:
+    """One class alone neither trains a model nor shows what it does; whether there are enough of each, gates say."""
+    found = int(positives(problem, part).sum())
+    if not 0 < found < len(part):
+        raise InputRefused(
+            f"Of the {len(part):,} {name} rows {found:,} are positive: both classes are needed. "
+            f"Is the right file under datasets, and is target.positive ({problem.target.positive}) the right code?"
+        )
 
 
 def _joined(problem: Problem, training: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:

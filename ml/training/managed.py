@@ -11,6 +11,7 @@ import click
 
 from ml.errors import InputRefused
 from ml.problem import load_problem
+from ml.release.gate_table import shown, table, verdict
 from ml.release.manifest import MetricResult
 from ml.runtime import Runtime
 from ml.training.candidate import Candidate
@@ -66,16 +67,13 @@ def _left_running(runtime: Runtime, execution: str, stop_command: str) -> NoRetu
 
 
 def _as_text(runtime: Runtime, candidate: Candidate) -> str:
-    from ml.training.gates import table  # with pandas: not before there is something to show
-
-    failed = [gate.name for gate in candidate.gates if gate.result == "failed"]
     lines = [
         f"{candidate.evaluation.candidate} on {candidate.evaluation.test_rows:,} test rows",
         *_metrics(candidate.evaluation.metrics),
         "",
         table(candidate.gates),
         "",
-        f"Would not be released: {', '.join(failed)}." if failed else "Every gate is passed or waived.",
+        verdict(candidate.gates),
         f"Model     {candidate.model_uri}",
         f"Run       {candidate.run_id or 'none: the job was told no stack to log to'}",
     ]
@@ -90,7 +88,7 @@ def _metrics(metrics: tuple[MetricResult, ...]) -> Iterator[str]:
         baseline = f"{metric.baseline:>11.4f}" if metric.baseline is not None else f"{'':>11}"
         between = (metric.difference_low, metric.difference_high)
         known = f"  {between[0]:+.4f} to {between[1]:+.4f}" if between[0] is not None and between[1] is not None else ""
-        yield f"{metric.name:<20}{metric.value:>11.4f}{baseline}{known}"
+        yield f"{metric.name:<20}{shown(metric.value):>11}{baseline}{known}"
 
 
 def _as_json(runtime: Runtime, execution: str, candidate: Candidate) -> dict[str, object]:

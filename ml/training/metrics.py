@@ -1,5 +1,6 @@
 """The metrics of a score, and the bootstrap interval of their difference between two scores of the same rows."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,7 @@ class ScoredRows:
         self, positive: NDArray[np.int8], scores: NDArray[np.float64], decision_threshold: float, costs: Costs
     ) -> None:
         self.rows = len(scores)
+        self._is_defined = self.rows > 0 and bool(np.all((scores >= 0) & (scores <= 1)))
         self._positive = positive.astype(np.float64)
         distinct, self._group = np.unique(scores, return_inverse=True)
         self._scores = distinct
@@ -51,8 +53,12 @@ class ScoredRows:
         """Every metric in METRICS, the rows counted `weights` times.
 
         pr_auc is the average precision. calibration_error is the expected calibration error (Naeini et al., AAAI
-        2015) over ten bins of equally many rows (Nixon et al., CVPR workshops 2019). expected_cost is per row.
+        2015) over ten bins of equally many rows (Nixon et al., CVPR workshops 2019). expected_cost is per row. NaN
+        where the rows don't define a metric: roc_auc and pr_auc of one class, anything of no row, or where a score is
+        no probability.
         """
+        if not self._is_defined:
+            return dict.fromkeys(METRICS, math.nan)
         weights = np.ones(self.rows) if weights is None else weights
         size = len(self._scores)
         positive = _sums(self._group, weights * self._positive, size)
@@ -76,7 +82,12 @@ class ScoredRows:
 def difference_intervals(
     model: ScoredRows, baseline: ScoredRows, *, samples: int, confidence: float, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """The paired percentile-bootstrap interval of model minus baseline, per metric (Efron and Tibshirani, 1993)."""
+    """The paired percentile-bootstrap interval of model minus baseline, per metric (Efron and Tibshirani, 1993).
+
+    NaN where a sample doesn't define the metric: the rows are too few then to say anything.
+    """
+    if not model.rows:
+        return dict.fromkeys(METRICS, (math.nan, math.nan))
     random = np.random.default_rng(seed)
     differences: dict[str, list[float]] = {name: [] for name in METRICS}
     for _ in range(samples):
@@ -92,6 +103,8 @@ def difference_intervals(
 
 def _quantile_bins(scores: NDArray[np.float64], distinct: NDArray[np.float64]) -> NDArray[np.intp]:
     """The bin of each distinct score; equal scores share one, so there may be fewer bins."""
+    if not len(scores):
+        return np.zeros(0, dtype=np.intp)
     inner = np.quantile(scores, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
     return np.searchsorted(inner, distinct, side="left")
 
@@ -102,11 +115,16 @@ def _sums(group: NDArray[np.intp], weights: NDArray[np.float64], size: int) -> N
 
 def _roc_auc(positive: NDArray[np.float64], total: NDArray[np.float64]) -> float:
     negative = total - positive
+    pairs = positive.sum() * negative.sum()
+    if not pairs > 0:
+        return math.nan
     below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
+    return float((positive * (below + negative / 2)).sum() / pairs)
 
 
 def _average_precision(positive: NDArray[np.float64], total: NDArray[np.float64]) -> float:
+    if not positive.sum() > 0:
+        return math.nan
     descending, held = positive[::-1], np.cumsum(total[::-1])
     precision = np.divide(np.cumsum(descending), held, out=np.zeros_like(held), where=held > 0)
     return float((descending * precision).sum() / descending.sum())

@@ -7,17 +7,19 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from ml.problem import Problem
+from ml.release.bundle import file_digests
+from ml.release.gate_table import counts, table
 from ml.scratch import scratch_folder
 from ml.training.candidates import Candidate
 from ml.training.curves import fairness_bars, loss_curve, score_curves, search_results
-from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG, Evaluation
+from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG
 from ml.training.fairness import RATES
 from ml.training.features import positives
 from ml.training.fit import Prepared, Trained
 from ml.training.folder import write_candidate
-from ml.training.gates import table
 from ml.training.provenance import exact_freeze
 from ml.training.tracking import GIT_COMMIT_TAG, Tracking
+from ml.training.voucher import Vouching
 
 __all__ = ["record", "run_tags"]
 
@@ -32,25 +34,31 @@ def run_tags(commit: str, modified: bool, problem_digest: str, digests: Mapping[
     }
 
 
-def record(problem: Problem, data: Prepared, trained: Trained, tracking: Tracking, parent: str) -> str:
-    """Log the training under the run `parent`; returns the chosen candidate's run, tagged once it is complete."""
+def record(
+    problem: Problem, data: Prepared, trained: Trained, tracking: Tracking, parent: str, vouching: Vouching
+) -> str:
+    """Log the training under the run `parent`; returns the chosen candidate's run, vouched for once it is complete."""
     evaluation = trained.evaluation
     tags = run_tags(evaluation.code_commit, evaluation.code_modified, evaluation.problem_digest, evaluation.data)
     tracking.log_datasets(parent, data.files)
     with scratch_folder() as folder:
         _write_comparison(problem, data, trained, folder)
         tracking.upload(parent, folder)
-    chosen_run = ""
+    chosen_run, files = "", dict[str, str]()
     for candidate in trained.candidates:
         with tracking.run(candidate.name, tags, parent=parent) as run_id, scratch_folder() as folder:
             _log_candidate(tracking, run_id, candidate, folder)
             if candidate is trained.chosen:
                 chosen_run = run_id
                 tracking.log_datasets(run_id, data.files)
-                tracking.log(run_id, metrics=_test_metrics(evaluation))
+                tracking.log(run_id, metrics=_test_metrics(trained))
+                for gate in trained.gates:
+                    tracking.tag(run_id, f"mlops.gate.{gate.name}", gate.result)
                 _write_chosen(problem, data, trained, folder)
+                files = file_digests(folder / CANDIDATE_FOLDER, unlisted=frozenset())
             tracking.upload(run_id, folder)
-    tracking.log(parent, parameters={"chosen": trained.chosen.name}, metrics=_test_metrics(evaluation))
+    tracking.log(parent, parameters={"chosen": trained.chosen.name}, metrics=_test_metrics(trained))
+    vouching.vouch(chosen_run, files)
     tracking.tag(chosen_run, CHOSEN_TAG, "true")
     return chosen_run
 
@@ -98,8 +106,19 @@ def _write_chosen(problem: Problem, data: Prepared, trained: Trained, folder: Pa
     )
 
 
-def _test_metrics(evaluation: Evaluation) -> dict[str, float]:
-    metrics: dict[str, float] = {}
+def _test_metrics(trained: Trained) -> dict[str, float]:
+    """The figures, what they were measured on, and how many gates and groups were judged."""
+    evaluation = trained.evaluation
+    counted = {
+        "train_rows": evaluation.train_rows,
+        "train_positives": evaluation.train_positives,
+        "test_rows": evaluation.test_rows,
+        "test_positives": evaluation.test_positives,
+        "test_groups_judged": sum(group.judged for group in evaluation.fairness),
+        "test_groups_not_judged": sum(not group.judged for group in evaluation.fairness),
+        **{f"gates_{result}": count for result, count in counts(trained.gates).items()},
+    }
+    metrics = {name: float(count) for name, count in counted.items() if count is not None}
     for metric in evaluation.metrics:
         given = {
             "": metric.value,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from infra.engine.install import EngineMissing, install
+from ml.edge import sentences
 from pipelines._sandbox import Sandbox
 from pipelines._steps import PROJECT, say
 from pipelines.tour import loop, release
@@ -65,4 +66,5 @@ def tour(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    tour(prog_name="python -m pipelines.tour")
+    with sentences("make tour"):
+        tour(prog_name="python -m pipelines.tour")

@@ -2,7 +2,6 @@
 
 import fnmatch
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from infra.simulation.rules import Call, rule_for
 from infra.simulation.world import World
 from tests.contract.test_aws_permissions import STACKS
 from tests.permissions import formats
-from tests.planned import RUN, plan, stated
+from tests.planned import RUN, stated
+from tests.plans import shared_plan
 
 # Where an action of IAM isn't called as the operation of the API that it allows (Service Authorization Reference).
 ACTIONS = {
@@ -80,8 +80,8 @@ def allowed(policies: list[dict[str, Any]], action: str, arn: str | None, region
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_each_call_of_a_first_up_is_allowed_about_what_it_makes(stack: str, tmp_path: Path) -> None:
-    planned = plan(stack, tmp_path)
+def test_each_call_of_a_first_up_is_allowed_about_what_it_makes(stack: str) -> None:
+    planned = shared_plan(stack)
     policies = deploy_policies(StackConfig.parse(stack, stated(stack)))
     things = [t for t in World(planned.account, Faults([])).account(stack, RUN).things() if t.type.startswith("aws:")]
     assert len(things) > 80
@@ -108,7 +108,7 @@ def test_nothing_is_allowed_on_everything_that_could_be_narrowed(stack: str) -> 
     assert not open_, "\n".join(open_)
 
 
-def test_the_judge_is_able_to_refuse(tmp_path: Path) -> None:
+def test_the_judge_is_able_to_refuse() -> None:
     policies = deploy_policies(StackConfig.parse("aws-sagemaker-dev", stated("aws-sagemaker-dev")))
     mine, other = "arn:aws:s3:::mlops-aws-sagemaker-dev-store-1", "arn:aws:s3:::somebody-elses"
     assert allowed(policies, "s3:CreateBucket", mine, "eu-west-1")

@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ml.runtime import Runtime
-from tests.contract.conftest import ALL, SAGEMAKER, Plan, documents, of_type, stated
+from ml.training.voucher import PREFIX
+from tests.contract.conftest import ALL, ENVIRONMENTS, SAGEMAKER, Plan, documents, of_type, stated
 
 
 @pytest.mark.parametrize("stack", SAGEMAKER)
@@ -32,6 +34,34 @@ def test_ci_registers_releases_in_the_stack_s_group_and_no_other_workload_does(
     assert registers == [
         ("identity-ci-github-policy", [f"{there}:model-package-group/{group}", f"{there}:model-package/{group}/*"])
     ]
+
+
+@pytest.mark.parametrize("stack", [*ALL, *(f"aws-databricks-{environment}" for environment in ENVIRONMENTS)])
+def test_only_jobs_of_training_write_where_a_training_vouches_for_its_candidate(
+    planned: Callable[..., Plan], stack: str
+) -> None:
+    """`mlops release` believes what lies there by that alone: no tracking server can write it, nor who logs to one."""
+    (writer,) = writers(planned(stack), f"{PREFIX}/a-problem/20261130T000000-run.json")
+    assert "training" in writer
+
+
+@pytest.mark.parametrize("stack", [*ALL, *(f"aws-databricks-{environment}" for environment in ENVIRONMENTS)])
+def test_ci_alone_writes_what_a_release_leaves_in_the_store(planned: Callable[..., Plan], stack: str) -> None:
+    for key in ("releases/run.json", "bundles/sha256/1/manifest.json"):
+        assert writers(planned(stack), key) == {"identity-ci-github-policy"}
+
+
+def writers(plan: Plan, key: str) -> set[str]:
+    """Whose policies allow to write an object of the stack's store."""
+    store = Runtime.model_validate(plan.outputs).store_uri.removeprefix("s3://")
+    return {
+        owner
+        for owner, statement in documents(plan)
+        if statement["Effect"] == "Allow"
+        and owner != "network-s3"  # what may pass the door at all, which gives nobody a right
+        and any(fnmatch("s3:PutObject", action) for action in statement["Action"])
+        and any(fnmatch(f"arn:aws:s3:::{store}/{key}", resource) for resource in statement.get("Resource", []))
+    }
 
 
 @pytest.mark.parametrize("stack", ALL)

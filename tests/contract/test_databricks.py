@@ -140,7 +140,7 @@ def test_the_monitor_reads_the_table_that_the_endpoint_writes_and_may_log_what_i
             if "monitoring-role-policy" in name and statement["Sid"] == "Write"
         ]
         assert {resource.partition("/")[2] for resource in written} == {
-            *("monitoring/*", "retraining/*", "predictions/*", "privacy/pseudonym.key")
+            *("monitoring/*", "retraining/*", "predictions/*", "privacy/pseudonym.key", "privacy/left-out/*")
         }
 
 

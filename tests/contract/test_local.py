@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow.server.security_utils import get_allowed_hosts_from_env, is_allowed_host_header
 
 from ml.runtime import Runtime
 from tests.contract.conftest import DIGEST, Plan
@@ -63,3 +64,18 @@ def test_prometheus_can_be_switched_off(plan: Callable[..., Plan], stack: str) -
     planned = plan(stack, **{"mlops:local": '{"prometheus": false}'})
     assert planned.outputs["metrics_url"] is None
     assert "observability-prometheus" not in [r.name for r in planned.resources]
+
+
+def test_mlflow_answers_to_this_machine_s_names_alone(
+    plan: Callable[..., Plan], stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own default also to `10.page.example`, which is a name that a page can give to 127.0.0.1."""
+    for name, value in plan(stack).named("tracking-server").inputs["environment"].items():
+        monkeypatch.setenv(name, value)
+    allowed = get_allowed_hosts_from_env()
+    assert allowed is not None
+    asked = {
+        name: is_allowed_host_header(allowed, f"{name}:5000")
+        for name in ("127.0.0.1", "localhost", "10.page.example", "192.168.page.example", "page.example")
+    }
+    assert [name for name, is_answered in asked.items() if is_answered] == ["127.0.0.1", "localhost"]

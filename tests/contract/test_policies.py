@@ -9,9 +9,9 @@ import pytest
 from infra.engine.environ import PROJECT
 from infra.policies.check import RULES, environment_of, violations
 from infra.policies.table import FILE, render, with_section
-from tests.planned import plan
+from tests.plans import shared_plan
 from tests.seeds.mistakes import mistakes
-from tests.seeds.report import Outcome, outcomes, plans, summary
+from tests.seeds.report import Outcome, outcomes, summary
 
 STACKS = sorted(file.stem.removeprefix("Pulumi.") for file in (PROJECT / "stacks").glob("Pulumi.aws-*.yaml"))
 CHALLENGER = {"release": "sha256:" + "c" * 64}
@@ -19,22 +19,21 @@ CHALLENGER = {"release": "sha256:" + "c" * 64}
 
 @pytest.fixture(scope="module")
 def planted() -> Iterator[list[Outcome]]:
-    stacks = sorted({mistake.stack for mistake in mistakes()})
-    with plans(stacks) as planned, tempfile.TemporaryDirectory() as folder:
-        yield outcomes(planned, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        yield outcomes(Path(folder))
 
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("preview", [False, True], ids=["whole", "preview"])
-def test_shipped_stacks_keep_every_rule_with_no_exception(stack: str, preview: bool, tmp_path: Path) -> None:
-    planned = plan(stack, tmp_path / "released", preview=preview)
+def test_shipped_stacks_keep_every_rule_with_no_exception(stack: str, preview: bool) -> None:
+    planned = shared_plan(stack, preview=preview)
     assert len(planned.resources) > 50
     assert [str(each) for each in violations(planned.resources)] == []
 
 
-def test_so_they_do_before_the_first_release_and_with_a_challenger(tmp_path: Path) -> None:
-    empty = plan("aws-sagemaker-prod", tmp_path / "empty", released=False)
-    tried = plan("aws-sagemaker-prod", tmp_path / "tried", **{"mlops:challenger": CHALLENGER})
+def test_so_they_do_before_the_first_release_and_with_a_challenger() -> None:
+    empty = shared_plan("aws-sagemaker-prod", released=False)
+    tried = shared_plan("aws-sagemaker-prod", **{"mlops:challenger": CHALLENGER})
     assert violations(empty.resources) == violations(tried.resources) == []
 
 
@@ -47,9 +46,9 @@ def test_each_mistake_that_is_not_stopped_has_a_reason_and_no_other_has_one(plan
     assert [each.mistake.text for each in planted if bool(each.by) == ("because" in each.mistake.given)] == []
 
 
-def test_each_mistake_is_one(tmp_path: Path) -> None:
+def test_each_mistake_is_one() -> None:
     """The program without it is accepted, so what stops it is the mistake; and it changes something."""
-    whole = plan("aws-sagemaker-prod", tmp_path / "whole").resources
+    whole = shared_plan("aws-sagemaker-prod").resources
     for mistake in mistakes():
         if mistake.stack == "aws-sagemaker-prod" and mistake.config is None and mistake.given.get("add") != {}:
             assert mistake.made_in(whole) != whole, mistake.text

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from ml.release.bundle import key_of
 from ml.release.keys import signer
 from ml.release.schema import BundleSchema
 from ml.store import Store
+from pipelines._sandbox import free_ports
 from tests.conftest import publish_signed
 from tests.image import ROOT, USER, Buildah, Image, debian_tree, make_context, missing_tools, wait_for
 from tests.lambda_runtime import RuntimeApi, url_event
@@ -86,11 +86,6 @@ def model(tmp_path: Path, releases: Store) -> Path:
 @pytest.fixture
 def row(small_problem: Problem) -> dict[str, int | None]:
     return dict(BundleSchema.of(small_problem).example)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def ask(port: int, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -180,7 +175,7 @@ def test_the_bill_of_materials_is_valid_and_lists_what_is_installed(image: Image
 def test_sagemaker_starts_it_with_the_model_in_opt_ml(
     tmp_path: Path, image: Image, model: Path, row: dict[str, int | None], releases: Store
 ) -> None:
-    port, log = free_port(), tmp_path / "log"
+    port, log = free_ports(1)[0], tmp_path / "log"
     where = {model: "/opt/ml/model"}
     with image.started(log, "serve", volumes=where, SAGEMAKER_BIND_TO_PORT=str(port)) as running:
         wait_for(lambda: answers(port, "/ping"), running, log)
@@ -195,7 +190,7 @@ def test_vertex_starts_it_on_a_root_that_can_not_be_written(
     tmp_path: Path, image: Image, model: Path, row: dict[str, int | None]
 ) -> None:
     """With file: for gs:, which needs Google's cloud; the rest is as Vertex AI does it."""
-    port, log = free_port(), tmp_path / "log"
+    port, log = free_ports(1)[0], tmp_path / "log"
     route = "/v1/endpoints/1/deployedModels/2"
     vertex = {"AIP_HTTP_PORT": str(port), "AIP_STORAGE_URI": "file:///srv/model", "AIP_HEALTH_ROUTE": route,
               "AIP_PREDICT_ROUTE": f"{route}:predict"}  # fmt: skip
@@ -245,7 +240,7 @@ def test_a_stranger_s_key_does_not_count(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "stranger"))
     theirs = Store((tmp_path / "theirs").as_uri())
     digest = publish_signed(theirs, built)
-    log, port, model = tmp_path / "log", free_port(), Path(theirs.path(key_of(digest)))
+    log, port, model = tmp_path / "log", free_ports(1)[0], Path(theirs.path(key_of(digest)))
     with image.started(log, volumes={model: "/mnt/models"}) as running:
         assert running.wait(timeout=60) == 3
     assert "is not one that counts" in log.read_text()

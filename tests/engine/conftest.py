@@ -1,5 +1,6 @@
 """Projects of their own in temporary folders, run by the real engine: never the user's stacks, state or ports."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.config import ENVIRONMENTS
 from infra.engine.install import install
 from ml.release.keys import new_key
 from pipelines._sandbox import Sandbox
@@ -17,10 +17,10 @@ from tests.stages import APPROVER, AUTHOR
 pytest.register_assert_rewrite("tests.engine.life")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The tests of a life run in each environment of the file's target."""
-    if target := getattr(metafunc.module, "TARGET", None):
-        metafunc.parametrize("stack", [f"{target}-{environment}" for environment in ENVIRONMENTS])
+@pytest.fixture
+def stack(request: pytest.FixtureRequest) -> str:
+    """The stack whose life the file's tests are about."""
+    return request.module.STACK
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,7 @@ def project() -> Iterator[Sandbox]:
     """One project a test module; whatever a test leaves running is ended."""
     with tempfile.TemporaryDirectory(prefix="mlops-engine-") as folder:
         sandbox = Sandbox(Path(folder), install(lambda line: print(line, file=sys.stderr)))
+        sandbox.environment["MLOPS_PROBLEM"] = os.environ["MLOPS_PROBLEM"]
         try:
             yield sandbox
         finally:

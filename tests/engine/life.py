@@ -1,6 +1,8 @@
-"""A cloud stack's whole life under the real engine on a simulated cloud; a stack's tests build on each other.
+"""A cloud stack's whole life under the real engine on a simulated cloud; its tests build on each other.
 
-A file of each target takes these tests, so that targets run side by side: it says `TARGET`, and what `served` means.
+A file of each target takes these tests, so that targets run side by side: it says `STACK`, and what `served` means. One
+environment of a target is enough here: what is planned, changed and replaced in each is told by tests/contract, and a
+release's way through all three by test_aws_life.
 """
 
 import re
@@ -9,28 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 
 from infra.config import ENVIRONMENTS
 from infra.policies import PACK
 from infra.simulation.faults import Fault
-from ml.problem import Problem
+from ml.problem import Problem, load_problem
 from ml.release.approve import approve
 from ml.release.promote import promote
 from ml.release.stage import Stage
 from ml.runtime import Runtime
 from tests.simulated_engine import Simulation
 from tests.stages import APPROVER, AUTHOR, release_into
+from tests.stages import stage as local_stage
 
 Served = Callable[[str, str], None]  # (stack, release): fails where the account doesn't serve it
 IMAGE = "sha256:" + "1" * 64
 FIRST_FAILURE = 20  # the n-th creation fails
-
-
-@pytest.fixture(scope="module")
-def released() -> dict[str, str]:
-    """The digest that goes from one environment to the next."""
-    return {}
 
 
 def stage(clouds: Simulation, stack: str) -> Stage:
@@ -60,12 +56,6 @@ def changes(output: str) -> dict[str, int]:
 def standing(clouds: Simulation, stack: str) -> set[tuple[str, str]]:
     """What exists, by name and id: an account's settings have the account's number for an id, one in each region."""
     return {(thing["urn"], thing["id"]) for thing in clouds.things(stack)}
-
-
-# What holds data, or is named by others: never made anew for another network.
-KEPT = re.compile(
-    r"aws:(s3/bucket:|kms/|ecr/|cloudtrail/|iam/).*|databricks:index/(mwsWorkspaces|catalog|schema|volume):.*"
-)
 
 
 def test_preview_creates_all_and_keeps_nothing(clouds: Simulation, stack: str) -> None:
@@ -103,29 +93,23 @@ def test_other_clients_see_the_store_as_it_would_stand_in_an_account(clouds: Sim
 
 
 def test_a_release_is_promoted_to_the_environment_and_served_there(
-    clouds: Simulation,
-    stack: str,
-    candidate: Path,
-    small_problem: Problem,
-    released: dict[str, str],
-    served: Served,
+    clouds: Simulation, stack: str, candidate: Path, small_problem: Problem, served: Served, tmp_path: Path
 ) -> None:
     here = stage(clouds, stack)
-    target, _, environment = stack.rpartition("-")
     if stack.endswith("-dev"):
-        released["digest"] = release_into(here, candidate, small_problem)
-        clouds.configure(stack, release=released["digest"])
+        released = release_into(here, candidate, small_problem)
     else:
-        before = stage(clouds, f"{target}-{ENVIRONMENTS[environment].previous}")
-        promote(before, here, released["digest"], small_problem, here.signer(AUTHOR), lambda _: None)
-    clouds.configure(stack, image=IMAGE)
+        before = local_stage(tmp_path, ENVIRONMENTS[stack.rpartition("-")[2]].previous or "")
+        released = release_into(before, candidate, small_problem)
+        promote(before, here, released, small_problem, here.signer(AUTHOR), lambda _: None)
+    clouds.configure(stack, release=released, image=IMAGE)
     if stack.endswith("-prod"):
         assert "is not approved for prod" in clouds.pulumi("preview", stack=stack, fails=True)
-        approve(here, released["digest"], 14, here.signer(APPROVER))
+        approve(here, released, 14, here.signer(APPROVER), load_problem())
     clouds.pulumi("up", "--yes", "--skip-preview", "--policy-pack", str(PACK), stack=stack)
-    assert clouds.outputs(stack)["release"] == released["digest"]
+    assert clouds.outputs(stack)["release"] == released
     assert [entry.event for entry in stage(clouds, stack).ledger.entries()][-1] == "deployed"
-    served(stack, released["digest"])
+    served(stack, released)
 
 
 def test_what_is_changed_by_hand_is_seen_and_mended(clouds: Simulation, stack: str) -> None:
@@ -137,51 +121,17 @@ def test_what_is_changed_by_hand_is_seen_and_mended(clouds: Simulation, stack: s
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
 
 
-def test_changed_configuration_replaces_what_it_should_and_nothing_else(clouds: Simulation, stack: str) -> None:
-    """Each environment tries its part: what is planned alike needn't be planned three times."""
-    CHANGED[stack.rpartition("-")[2]](clouds, stack)
-
-
-def another_owner_is_tagged_in_place(clouds: Simulation, stack: str) -> None:
-    clouds.configure(stack, owner="fraud-team")
-    assert changes(clouds.pulumi("up", "--yes", "--skip-preview", stack=stack)).keys() == {"updated"}
-    clouds.pulumi("preview", "--expect-no-changes", stack=stack)
-
-
-def another_network_replaces_nothing_that_holds_data(clouds: Simulation, stack: str) -> None:
-    clouds.configure(stack, aws={"cidr": "10.200.0.0/16"})
-    replaced = clouds.steps(stack)["replace"]
-    assert "network-vpc" in replaced
-    assert {"network-private-1", "network-private-2", "network-private-3"} <= replaced
-    # What stands in the network can't be moved: a model, the entry points, what names them.
-    kinds = {thing["urn"].rpartition("::")[2]: thing["type"] for thing in clouds.things(stack)}
-    assert not {name for name in replaced if KEPT.fullmatch(kinds[name])}
-    clouds.configure(stack, aws={"cidr": None})
-
-
-def another_owner_is_planned_in_place_and_another_network_refused(clouds: Simulation, stack: str) -> None:
-    clouds.configure(stack, owner="fraud-team")
-    planned = clouds.steps(stack)
-    assert planned["update"]
-    assert planned.keys() <= {"update", "same"}
-    clouds.configure(stack, owner="ml-platform", aws={"cidr": "10.200.0.0/16"})
-    output = clouds.pulumi("preview", stack=stack, fails=True)
-    assert "unable to replace resource" in output
-    assert "protect" in output
-    clouds.configure(stack, aws={"cidr": None})
-
-
-CHANGED: dict[str, Callable[[Simulation, str], None]] = {
-    "dev": another_owner_is_tagged_in_place,
-    "test": another_network_replaces_nothing_that_holds_data,
-    "prod": another_owner_is_planned_in_place_and_another_network_refused,
-}
-
-
 def test_destroy_is_refused_where_it_is_protected_and_leaves_nothing_of_an_emptied_store(
     clouds: Simulation, stack: str
 ) -> None:
-    if stack.endswith("-dev"):  # nothing is protected, and yet data are not lost
+    if stack.endswith("-prod"):
+        before = clouds.things(stack)
+        output = clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack, fails=True)
+        assert "protect" in output
+        kept = {thing["id"] for thing in clouds.things(stack)}
+        assert {thing["id"] for thing in before if thing["type"] == "aws:s3/bucket:Bucket"} <= kept
+        clouds.pulumi("state", "unprotect", "--all", "--yes", stack=stack)
+    else:  # nothing is protected, and yet data are not lost
         assert "BucketNotEmpty" in clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack, fails=True)
     s3 = client(clouds, stack, "s3")
     for bucket in s3.list_buckets()["Buckets"]:
@@ -190,13 +140,6 @@ def test_destroy_is_refused_where_it_is_protected_and_leaves_nothing_of_an_empti
         listed = s3.list_object_versions(Bucket=bucket["Name"])
         for version in [*listed.get("DeleteMarkers", []), *listed.get("Versions", [])]:
             s3.delete_object(Bucket=bucket["Name"], Key=version["Key"], VersionId=version["VersionId"])
-    if stack.endswith("-prod"):
-        before = clouds.things(stack)
-        output = clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack, fails=True)
-        assert "protect" in output
-        kept = {thing["id"] for thing in clouds.things(stack)}
-        assert {thing["id"] for thing in before if thing["type"] == "aws:s3/bucket:Bucket"} <= kept
-        clouds.pulumi("state", "unprotect", "--all", "--yes", stack=stack)
     clouds.pulumi("destroy", "--yes", "--skip-preview", stack=stack)
     assert clouds.things(stack) == []
     assert s3.list_buckets()["Buckets"] == []

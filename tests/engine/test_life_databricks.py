@@ -5,7 +5,7 @@ import pytest
 from tests.engine.life import *  # noqa: F403 # the tests themselves
 from tests.engine.life import Served, Simulation
 
-TARGET = "aws-databricks"
+STACK = "aws-databricks-prod"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from ml.runtime import Runtime
 from tests.engine.life import *  # noqa: F403 # the tests themselves
 from tests.engine.life import IMAGE, Served, Simulation, client
 
-TARGET = "aws-sagemaker"
+STACK = "aws-sagemaker-prod"
 
 
 @pytest.fixture

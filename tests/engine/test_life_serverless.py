@@ -10,19 +10,18 @@ from tests.engine.life import *  # noqa: F403 # the tests themselves
 from tests.engine.life import Served, Simulation, client, stage
 from tests.stages import release_into
 
-TARGET = "aws-serverless"
+STACK = "aws-serverless-dev"
 
 
 @pytest.fixture
 def served(clouds: Simulation, candidate: Path, small_problem: Problem) -> Served:
-    """The alias leads to a published version, which was told the release; DEV tries a canary too."""
+    """The alias leads to a published version, which was told the release; then a canary is tried."""
 
     def check(stack: str, release: str) -> None:
         is_served(clouds, stack, release)
-        if stack.endswith("-dev"):
-            challenger = release_into(stage(clouds, stack), candidate, small_problem, version="2")
-            a_canary_is_weighed_and_withdrawn(clouds, stack, challenger)
-            is_served(clouds, stack, release)
+        challenger = release_into(stage(clouds, stack), candidate, small_problem, version="2")
+        a_canary_is_weighed_and_withdrawn(clouds, stack, challenger)
+        is_served(clouds, stack, release)
 
     return check
 

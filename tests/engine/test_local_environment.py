@@ -7,10 +7,13 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
+from infra.engine.ownership import StateOfAnother, require_own_stack
+from ml.release.stackfile import drop_salt
 from pipelines._sandbox import Sandbox
 from pipelines._steps import unlock
 
@@ -57,10 +60,52 @@ def test_everything_answers_and_nothing_is_left_to_do(running: Sandbox) -> None:
     assert "to update" not in preview
 
 
+def test_what_the_local_cloud_makes_is_for_its_user_alone(running: Sandbox) -> None:
+    """Artifacts hold rows of people: with an open umask too, no other user can open a folder or read a file."""
+    root = running.root(STACK)
+    uri = running.outputs(STACK)["tracking_uri"]
+    with urllib.request.urlopen(f"{uri}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=120) as response:
+        assert response.status == 200  # the first question makes the database
+    artifact = f"{uri}/api/2.0/mlflow-artifacts/artifacts/1/run/artifacts/rows.csv"
+    request = urllib.request.Request(artifact, b"row of a person", method="PUT")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 200
+    made = [root, *root.rglob("*")]
+    assert {"rows.csv", "mlflow.db", "supervisord.conf", "tracking.log", "tracking.json", "store"} <= {
+        each.name for each in made
+    }
+    assert [str(each) for each in made if each.lstat().st_mode & 0o077 and not each.is_symlink()] == []
+
+
+def test_the_state_says_whose_environment_it_holds(running: Sandbox, tmp_path: Path) -> None:
+    require_own_stack(STACK, running.root(STACK), running.environment)
+    with pytest.raises(StateOfAnother, match=str(running.root(STACK))):
+        require_own_stack(STACK, tmp_path, running.environment)
+
+
+def test_a_stack_file_without_the_salt_is_enough(running: Sandbox) -> None:
+    """The engine takes the salt from the state, so that nobody need share theirs; and somebody else's is no use."""
+    file = running.stack_file(STACK)
+    assert "encryptionsalt" in file.read_text()
+    drop_salt(file)
+    assert "encryptionsalt" not in file.read_text()
+    assert running.outputs(STACK)["store_uri"]
+    assert "encryptionsalt" not in file.read_text()
+    assert "to create" not in running.pulumi("preview", "--stack", STACK)
+
+
 def test_the_sdks_debug_messages_come_when_they_are_asked_for(running: Sandbox) -> None:
     assert "resource registration prepared" not in running.pulumi("preview", "--debug", "--stack", STACK)
     asked = running.run("env", "MLOPS_SDK_DEBUG=1", "pulumi", "preview", "--debug", "--stack", STACK)
     assert "resource registration prepared" in asked.stdout
+
+
+def test_no_program_is_handed_the_passphrase_of_whoever_ran_up(running: Sandbox) -> None:
+    assert running.environment["PULUMI_CONFIG_PASSPHRASE"]
+    for pid in running.processes(STACK).values():
+        handed = psutil.Process(pid).environ()
+        assert "PATH" in handed
+        assert not [name for name in handed if name.startswith("PULUMI_") or "PASSPHRASE" in name]
 
 
 def test_a_killed_process_is_back_within_seconds(running: Sandbox) -> None:

@@ -19,13 +19,14 @@ from ml.release.manifest import ScorerEvidence
 from ml.release.register import register, sign_manifest
 from ml.release.schema import BundleSchema
 from ml.release.stage import Stage
+from ml.release.witness import forget
 from ml.runtime import Runtime
 from ml.serving.compiled import COMPILED_FILE
 from ml.serving.scorer import SCORER_FILE
 from pipelines._sandbox import Sandbox
 from tests.conftest import write_candidate
 from tests.engine.test_local_environment import eventually
-from tests.stages import PASSED
+from tests.stages import passing_gates
 
 STACK = "local-dev"
 
@@ -63,7 +64,12 @@ class Releases:
             evidence = ScorerEvidence(kind="exact", reason="the model was replaced")
             (folder / SCORER_FILE).write_text(evidence.model_dump_json())
         made = datetime(2026, 1, 2, tzinfo=UTC)
-        origin = Origin(version=version, created_at=made, created_by="author@example.org", gates=(PASSED,))
+        origin = Origin(
+            version=version,
+            created_at=made,
+            created_by="author@example.org",
+            gates=passing_gates(candidate, self._problem),
+        )
         manifest = seal(folder, self._problem, origin)
         stage = self.stage
         me = stage.signer()
@@ -222,6 +228,31 @@ def test_a_digest_that_is_not_in_the_store_is_refused_at_preview(environment: Sa
     environment.configure(STACK, {"mlops:release": serving})
     assert "is not in the store" in output
     assert "Traceback" not in output
+
+
+def test_the_engines_state_tells_a_new_machine_that_a_ledger_was_cut_off(
+    environment: Sandbox, releases: Releases, first: str
+) -> None:
+    """By who can write to the store and to the stack's file, and not to the state."""
+    stage = releases.stage
+    known = environment.outputs(STACK)["ledger_head"]
+    assert known == str(stage.ledger.chain()[-1].head)
+    assert "updated" not in environment.up(STACK), "nothing new was written"
+    written = stage.append("retired", stage.signer(), "sha256:" + "9" * 64, {"reason": "a leak was found"})
+    assert "1 updated" in environment.up(STACK)
+    assert environment.outputs(STACK)["ledger_head"] == str(written.head)
+    key = f"ledger/{written.sequence:08d}.json"
+    kept = stage.store.read(key)
+    stage.store.delete(key)
+    forget(stage.store.uri, STACK)
+    environment.configure(STACK, {"mlops:ledger": None})
+    output = environment.pulumi("preview", "--stack", STACK, fails=True)
+    assert f"The engine's state of {STACK} knows entry {written.sequence} of the ledger" in output
+    assert "Traceback" not in output
+    said = environment.mlops("releases", "--stack", STACK, fails=True)
+    assert f"The engine's state of {STACK} knows entry" in said
+    stage.store.write(key, kept)
+    assert "updated" not in environment.up(STACK)
 
 
 def test_one_flipped_byte_is_refused_at_preview(environment: Sandbox, releases: Releases, first: str) -> None:

@@ -72,6 +72,32 @@ def test_what_is_protected_and_what_is_in_use_stay(tmp_path: Path) -> None:
         }
 
 
+def test_a_change_is_made_in_place_or_by_a_new_resource_and_a_protected_one_is_not_replaced(tmp_path: Path) -> None:
+    program = (
+        "import pulumi, pulumi_aws as aws\n"
+        "said = pulumi.Config('mlops')\n"
+        "kept = pulumi.ResourceOptions(protect=said.get_bool('protect'))\n"
+        'aws.ec2.Vpc("vpc", cidr_block=said.require("block"), tags={"owner": said.require("owner")}, opts=kept)\n'
+    )
+    with simulation(tmp_path, program=program, moto=False) as clouds:
+
+        def say(**values: str) -> None:
+            words = [f"--plaintext={key.replace('__', ':')}={value}" for key, value in values.items()]
+            clouds.pulumi("config", "set-all", *words, stack="dev")
+
+        clouds.pulumi("stack", "init", stack="dev")
+        say(aws__region="eu-central-1", mlops__block="10.0.0.0/16", mlops__owner="team")
+        clouds.pulumi("up", "--yes", "--skip-preview", stack="dev")
+        say(mlops__owner="another-team")
+        assert clouds.steps("dev")["update"] == {"vpc"}
+        say(mlops__block="10.200.0.0/16")
+        assert clouds.steps("dev")["replace"] == {"vpc"}
+        say(mlops__block="10.0.0.0/16", mlops__protect="true")
+        clouds.pulumi("up", "--yes", "--skip-preview", stack="dev")
+        say(mlops__block="10.200.0.0/16")
+        assert "unable to replace resource" in clouds.pulumi("preview", stack="dev", fails=True)
+
+
 def test_each_provider_of_a_program_has_an_account_and_a_region_of_its_own(tmp_path: Path) -> None:
     program = (
         "import pulumi, pulumi_aws as aws\n"

@@ -22,11 +22,12 @@ from moto.core.config import default_user_config
 
 from ml.aws.batch import follow, is_under_way, share_of, submit
 from ml.container import aws_watch
-from ml.errors import InputRefused, MlopsError
+from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.feedback.requests import REQUESTS
-from ml.problem import Problem
+from ml.problem import Problem, load_problem
 from ml.release.bundle import key_of
 from ml.release.keys import personal_folder
+from ml.release.release import release
 from ml.runtime import Runtime
 from ml.scoring.command import score
 from ml.store import Store
@@ -36,8 +37,10 @@ from tests.conftest import rows_of
 from tests.fargate import Fargate, fargate
 from tests.integration.conftest import mlflow_server
 from tests.monitor_data import NOW, deliver, log_predictions, resampled, watchful
-from tests.planned import Planned, plan
+from tests.planned import Planned
+from tests.plans import shared_plan
 from tests.signed import signed_door
+from tests.vouched import Marks
 
 REGION, QUEUE = "eu-west-1", "jobs"
 ROOT = Path(__file__).parents[2]
@@ -45,9 +48,9 @@ SHARES, PART_ROWS, ROWS = 3, 400, 6000
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
+def planned() -> Planned:
     """The shipped stack, as the project's program makes it."""
-    return plan("aws-serverless-dev", tmp_path_factory.mktemp("planned") / "account")
+    return shared_plan("aws-serverless-dev")
 
 
 def named(planned: Planned, name: str) -> Any:
@@ -137,7 +140,13 @@ def test_a_training_comes_back_with_its_candidate(
         monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", door.url)
         done = CliRunner().invoke(train, ["--root", str(ROOT), "--json"], catch_exceptions=False)
         found = json.loads(done.stdout)
-        run = mlflow.MlflowClient(tracking_uri=url).get_run(found["run_id"])
+        client = mlflow.MlflowClient(tracking_uri=url)
+        run = client.get_run(found["run_id"])
+        (tmp_path / "model.pkl").write_bytes(Marks(tmp_path / "marker").pickled)
+        client.log_artifact(found["run_id"], str(tmp_path / "model.pkl"), "candidate/model")
+        with pytest.raises(ReleaseRefused, match=r"candidate/model/model\.pkl was altered"):
+            release(load_problem(), runtime, found["run_id"], lambda _: None)
+        assert not (tmp_path / "marker").exists()
     assert list(running.codes.values()) == [[137, 0]]
     assert "The job is RUNNING" in done.stderr
     assert "The job is SUCCEEDED" in done.stderr
@@ -210,7 +219,7 @@ def test_a_scoring_that_its_input_refuses_fails_with_the_child_s_words(runtime: 
 
 def test_only_a_scoring_is_followed_as_one(runtime: Runtime) -> None:
     trained = submit(str(runtime.job_queue), str(runtime.training_job), "training")
-    for arn, why in ((trained, "is no scoring: it runs train"), ("arn:aws:x:y:z:job/1", "not the ARN of a job")):
+    for arn, why in ((trained, "is no scoring: it runs train"), ("arn:aws:x:y:z:job/1", "neither the ARN of a job")):
         refused = CliRunner().invoke(score, ["--follow", arn])
         assert isinstance(refused.exception, InputRefused)
         assert why in str(refused.exception)
@@ -265,7 +274,9 @@ def test_the_function_that_watches_submits_a_training_on_drift_and_only_once(
         frame = frame.with_columns(AGEP=frame["AGEP"].clip(80, 95))
     now = datetime.now(UTC)
     ids = log_predictions(live, asked, published, frame, ends=now - timedelta(hours=1))
-    deliver(live, asked, ids, [asked.target.positive] * len(ids), now - timedelta(minutes=5))
+    other = next(code for code in asked.target.codes if code != asked.target.positive)
+    labels = [asked.target.positive if score >= 0.5 else other for score in frame["score"]]
+    deliver(live, asked, ids, labels, now - timedelta(minutes=5))
     monkeypatch.setattr(aws_watch, "load_problem", lambda: asked)
     event = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event"}
     found = aws_watch.handler(event, None)

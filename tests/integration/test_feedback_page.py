@@ -241,7 +241,7 @@ def test_labels_arrive_by_api_with_an_account(client: Client, place: tuple[str, 
     first, again = post(body), post(body)
     assert first.status == again.status == 200
     report = json.loads(first.body)
-    assert (report["accepted"], report["rejected"], report["is_new"]) == (1, {"unknown": 1}, True)
+    assert (report["accepted"], report["waiting"], report["rejected"], report["is_new"]) == (1, 1, {}, True)
     assert json.loads(again.body) == report | {"is_new": False}
     assert "labels" in json.loads(post("{}").body)["error"]
     assert post("x" * (4 * 1024 * 1024 + 1)).status == 413

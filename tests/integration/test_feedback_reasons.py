@@ -1,6 +1,7 @@
 """The reasons that an expert sees: also of predictions for which nobody had asked any."""
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,31 @@ def test_what_can_not_be_asked_again_has_none(
         }
         problem = problem.model_copy(update={"prediction_log": type(problem.prediction_log)(**omitted)})
     assert Reasons(store, problem).of(found, row) is None
+
+
+def test_nobody_waits_for_them_and_they_are_there_a_little_later(
+    store: Store, problem: Problem, case: tuple[Case, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look is answered while the release is still being loaded; it is loaded once."""
+    reasons, may_load, done = Reasons(store, problem), threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def slow(self: Reasons, case: Case, row: dict[str, Any]) -> str | None:
+        asked.append(case.case)
+        may_load.wait()
+        return '[{"feature": "AGEP", "contribution": 0.25}]'
+
+    work_out = Reasons._work_out  # pyright: ignore[reportPrivateUsage]
+
+    def told(self: Reasons, case: Case, row: dict[str, Any]) -> None:
+        work_out(self, case, row)
+        done.set()
+
+    monkeypatch.setattr(Reasons, "of", slow)
+    monkeypatch.setattr(Reasons, "_work_out", told)
+    assert reasons.beside(*case) == reasons.beside(*case) == (None, True)
+    may_load.set()
+    assert done.wait(60)
+    assert reasons.beside(*case) == ('[{"feature": "AGEP", "contribution": 0.25}]', False)
+    assert asked == [case[0].case]
+    assert reasons.beside(case[0], case[1] | {"reasons": "[]x"}) == ("[]x", False)

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from ml.problem import Problem
+from ml.problem import Problem, load_problem
+from ml.release import judgement
 from ml.release.approve import approve
 from ml.release.audit import audit
 from ml.release.history import passing_gate
 from ml.release.policy import Rules, require_deployable
 from ml.release.promote import promote
 from ml.release.stackfile import pinned
-from ml.training import gates
+from ml.training import latency
 from tests.stages import APPROVER, AUTHOR, release_into, stage
 
 FORK = multiprocessing.get_context("fork")  # a process of its own without a second of imports
@@ -75,8 +76,8 @@ def at_change(root: Path, count: int) -> Callable[[], bool]:
 def test_a_promotion_that_is_killed_a_hundred_times_goes_on(
     tmp_path: Path, candidate: Path, small_problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gates, "LATENCY_CALLS", 2)  # or nearly every kill would come while latency is measured
-    monkeypatch.setattr(gates, "WARM_UP_CALLS", 1)
+    monkeypatch.setattr(judgement, "FEWEST_CALLS", 2)  # or nearly every kill would come while latency is measured
+    monkeypatch.setattr(latency, "WARM_UP_CALLS", 1)
     origin = tmp_path / "origin"
     origin.mkdir()
     digest = release_into(stage(origin, "dev"), candidate, small_problem)
@@ -112,5 +113,7 @@ def test_a_promotion_that_is_killed_a_hundred_times_goes_on(
     prod = stage(root, "prod")
     assert pinned(prod.file) == pinned(stage(root, "test").file) == digest
     assert passing_gate(prod.ledger.entries(), digest)
-    approve(prod, digest, 1, prod.signer(APPROVER))
-    assert require_deployable(prod.store, prod.ledger, digest, Rules("prod", "test", 1), datetime.now(UTC))
+    approve(prod, digest, 1, prod.signer(APPROVER), load_problem())
+    assert require_deployable(
+        prod.store, prod.ledger, digest, Rules("prod", "test", 1, load_problem()), datetime.now(UTC)
+    )

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from mlflow.deployments import get_deploy_client
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
 from ml.problem import Problem
+from pipelines._sandbox import free_ports
 from tests.protocols import MODEL, VERTEX_PREDICT
 from tests.served import PROJECT, Served, served, uv
 
@@ -186,7 +186,20 @@ def test_sagemaker(front: str, rows: list[dict[str, int]], scores: list[float]) 
 
 def test_the_sagemaker_sdk(front: str, rows: list[dict[str, int]], scores: list[float]) -> None:
     said = run_client("sagemaker_predictor.py", front, "employment", rows)
-    assert said == {"scores": dict.fromkeys(("json", "json lines", "csv"), scores), "refused": 422}
+    assert len(said["scores"]) == 14
+    for way, answered in said["scores"].items():
+        assert (way, answered) == (way, scores)
+    assert said["columns"] == ["score", "decision"]
+    assert said["frame"] == pytest.approx(scores, rel=1e-15)  # pandas' fast reader of floats is not exact
+    assert said["one row"] == [scores[0]] * 3
+    assert said["refused"] == [422, 422]
+    assert said["with labels"] == 415
+
+
+def test_the_sagemaker_sdk_3(front: str, rows: list[dict[str, int]], scores: list[float]) -> None:
+    said = run_client("sagemaker_endpoint.py", front, "employment", rows)
+    each = dict.fromkeys(("json", "csv", "array"), scores)
+    assert said == {"with types": each, "without types": each, "bare": scores, "refused": 422}
 
 
 def test_azureml_side_by_side(server: Served, rows: list[dict[str, int]], scores: list[float], tmp_path: Path) -> None:
@@ -210,7 +223,7 @@ def test_azureml_side_by_side(server: Served, rows: list[dict[str, int]], scores
 def azure_server(bundle: Path, folder: Path) -> Iterator[int]:
     """Azure's server on a free port, ready; its home is `folder`, where it leaves a socket."""
     packages = ["--with", AZURE_SERVER, "--with-requirements", str(bundle / "model" / "requirements.txt")]
-    port, health_port = free_port(), free_port()
+    port, health_port = free_ports(2)
     words = ["--model_dir", str(bundle), "--port", str(port), "--health_port", str(health_port)]
     server = ["env", f"HOME={folder}", "azmlinfsrv", "--entry_script", str(CLIENTS / "azureml_entry.py"), *words]
     command = [uv(), "run", "--quiet", "--no-project", "--python", sys.executable, *packages, *server]
@@ -228,8 +241,3 @@ def azure_server(bundle: Path, folder: Path) -> Iterator[int]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]

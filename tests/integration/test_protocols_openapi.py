@@ -17,7 +17,10 @@ from tests.served import Served, served, uv
 SCHEMATHESIS = "schemathesis==4.32.5"
 TIMEOUT_S = 300.0
 # A request may ask for the reasons of 20 rows: seconds on a busy machine.
-SAMPLE = ("--phases", "examples,fuzzing", "--max-examples", "20", "--seed", "1", "--request-timeout", "60")
+SAMPLE = (
+    *("--phases", "examples,fuzzing", "--max-examples", "20", "--seed", "1", "--request-timeout", "60"),
+    "--suppress-health-check=too_slow",  # other work on the machine is no failure
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,7 @@
 """A release against a real MLflow server: gated, repeatable after a kill at any point, and loadable by MLflow."""
 
-import contextlib
 import json
-import os
-import socket
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,54 +21,14 @@ from ml.release.keys import TrustedKeys
 from ml.release.ledger import Ledger
 from ml.release.release import ALIAS, RELEASE_TAG, release
 from ml.release.signing import verify_signature
-from ml.release.stackfile import pinned
+from ml.release.stackfile import pinned, stated_head
 from ml.runtime import Runtime
 from ml.serving.model import ServedModel
 from ml.store import Store
 from ml.training.evaluation import CHOSEN_TAG
-
-START_S = 90.0
-
-
-@pytest.fixture(scope="module")
-def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    arguments = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    places = [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-    ]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *arguments, *places],
-            env=os.environ | quiet,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + START_S
-            while not _answers(f"http://127.0.0.1:{port}/health"):
-                assert time.monotonic() < deadline and server.poll() is None, (folder / "log").read_text()  # noqa: PT018
-                threading.Event().wait(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, 9)
-            server.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return response.status == 200
-    except OSError:
-        return False
+from ml.training.latency import Latency
+from ml.training.voucher import PREFIX
+from tests.vouched import vouch
 
 
 @pytest.fixture
@@ -86,14 +38,14 @@ def problem(small_problem: Problem, tmp_path: Path) -> Problem:
 
 
 @pytest.fixture
-def runtime(tracking_uri: str, store: Store) -> Runtime:
+def runtime(mlflow_uri: str, store: Store) -> Runtime:
     return Runtime(
         stack="local-dev",
         cloud="local",
         platform="process",
         environment="dev",
         store_uri=store.uri,
-        tracking_uri=tracking_uri,
+        tracking_uri=mlflow_uri,
         monitor_url="http://127.0.0.1:1",
     )
 
@@ -112,6 +64,7 @@ def trained(
         client.log_artifacts(run_id, str(tmp_path / name))
         client.set_terminated(run_id)
         if chosen:
+            vouch(runtime, problem, run_id, tmp_path / name / "candidate")
             client.set_tag(run_id, CHOSEN_TAG, "true")
         return str(run_id)
 
@@ -120,6 +73,11 @@ def trained(
 
 def quiet(_line: str) -> None:
     """No progress."""
+
+
+def written(store: Store) -> list[str]:
+    """What is in the store beside what trainings say of their candidates."""
+    return [key for key in store.list() if not key.startswith(PREFIX)]
 
 
 def test_a_run_becomes_a_release_that_server_and_mlflow_load_alike(
@@ -174,13 +132,13 @@ def test_a_failing_gate_refuses_with_a_table_and_writes_nothing(
     problem: Problem, runtime: Runtime, store: Store, trained: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained()
-    monkeypatch.setattr(releasing, "served_latency_ms", lambda *_: 20_000.0)
+    monkeypatch.setattr(releasing, "served_latency", lambda *_: Latency(20_000.0, 100))
     with pytest.raises(ReleaseRefused) as refused:
         release(problem, runtime, None, quiet)
     assert refused.value.exit_code == 3
     assert "latency_ms" in str(refused.value)
     assert "failed" in str(refused.value)
-    assert list(store.list()) == []
+    assert written(store) == []
     client = MlflowClient(runtime.tracking_uri)
     assert client.search_registered_models(f"name = '{problem.name}'") == []
 
@@ -204,7 +162,7 @@ def test_a_kill_at_any_point_leaves_nothing_half_done_and_the_next_try_completes
 
     for target, name, death in (
         (releasing, "_new_version", die),
-        (releasing, "_claimed", die),
+        (releasing, "claim", die),
         (releasing, "publish", die),
         (Store, "write", dying_write),
         (releasing, "_mark", die),
@@ -239,13 +197,13 @@ def test_what_is_no_finished_training_is_refused(
         release(problem, runtime, None, quiet)
     with pytest.raises(InputRefused, match="has no run"):
         release(problem, runtime, "0" * 32, quiet)
-    with pytest.raises(InputRefused, match="not the chosen candidate"):
+    with pytest.raises(ReleaseRefused, match="not the chosen candidate"):
         release(problem, runtime, trained("b", chosen=False), quiet)
     trained("c")
     changed = problem.model_copy(update={"title": "Something else"})
     with pytest.raises(ReleaseRefused, match="has changed since the training"):
         release(changed, runtime, None, quiet)
-    assert list(store.list()) == []
+    assert written(store) == []
 
 
 def test_the_command_pins_what_it_released(
@@ -274,7 +232,8 @@ def test_the_command_pins_what_it_released(
     assert digest in done.stdout
     assert "roc_auc" in done.stdout
     assert pinned(file) == digest
-    assert file.read_text() == f"# kept\nconfig:\n  mlops:owner: me # kept too\n  mlops:release: {digest}\n"
+    stated = f"  mlops:release: {digest}\n  mlops:ledger: {stated_head(file)}\n"
+    assert file.read_text() == f"# kept\nconfig:\n  mlops:owner: me # kept too\n{stated}"
     wrong = CliRunner().invoke(command, ["--stack", "local-nowhere"])
     assert isinstance(wrong.exception, InputRefused)
     assert "has no file" in str(wrong.exception)

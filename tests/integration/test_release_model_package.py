@@ -190,9 +190,9 @@ def test_the_registry_follows_the_ledger_to_prod_and_out_of_use(account: Account
     status, why = account.standing("prod")
     assert status == "PendingManualApproval"
     assert f"mlops approve --stack aws-sagemaker-prod --release {digest}" in why
-    account.run("approve", "--stack", stacks[2], "--release", digest, exit_code=1)  # by its author
+    account.run("approve", "--yes", "--stack", stacks[2], "--release", digest, exit_code=1)  # by its author
     assert account.standing("prod")[0] == "PendingManualApproval"
-    account.run("approve", "--stack", stacks[2], "--release", digest, "--as", APPROVER)
+    account.run("approve", "--yes", "--stack", stacks[2], "--release", digest, "--as", APPROVER)
     assert account.standing("prod")[0] == "Approved"
 
     account.file("prod").write_text(f"config:\n  mlops:image: {IMAGE}\n")

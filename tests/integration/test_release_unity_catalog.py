@@ -20,7 +20,7 @@ from databricks.sdk.service.catalog import AwsCredentials
 from mlflow import MlflowClient
 from mlflow.protos import databricks_uc_registry_messages_pb2 as messages
 
-from ml.errors import MlopsError
+from ml.errors import MlopsError, ReleaseRefused
 from ml.problem import Problem
 from ml.release.bundle import key_of
 from ml.release.command import release as command
@@ -37,6 +37,7 @@ from tests.integration.conftest import mlflow_server
 from tests.served import write_mlflow_candidate
 from tests.stages import release_into, stage
 from tests.unity_catalog import Registry
+from tests.vouched import vouch
 
 REGION, STORE, MODELS = "eu-west-1", "s3://store-of-dev", "mlops_aws_databricks_dev.ml"
 KEYS = AwsCredentials(access_key_id="ASIATEMPORARY", secret_access_key="of-an-hour", session_token="session")  # noqa: S106
@@ -115,6 +116,13 @@ def test_a_release_gets_there_whole_once_and_answers_as_it_was_released(
     )
     for key in kept:
         assert (Path(folder) / key).read_bytes() == here.store.read(f"{key_of(digest)}/model/{key}")
+    uploaded_pickle = next(path for path in uploaded if path.endswith("model.pkl"))
+    content = s3fs.S3FileSystem(skip_instance_cache=True).cat_file(uploaded_pickle)
+    for path in (uploaded_pickle, f"{below}/evil.pkl"):
+        s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(path, b"not what was released")
+        with pytest.raises(ReleaseRefused, match=rf"is not the release: {path.rpartition('/')[2]}"):
+            hand_over(here, MODELS, digest, said.append)
+        s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(uploaded_pickle, content)
     answers = mlflow.pyfunc.load_model(folder).predict(rows_of(small_problem, 5))
     assert np.asarray(answers).shape == (5, 2)
     assert (name, 1, READ) in registry.given
@@ -168,6 +176,7 @@ def test_mlops_release_registers_its_candidate_and_the_release_there_before_it_p
     client.log_artifacts(run_id, str(candidate), "candidate")
     client.set_terminated(run_id)
     client.set_tag(run_id, CHOSEN_TAG, "true")
+    vouch(runtime, small_problem, run_id, candidate)
     monkeypatch.setattr(Runtime, "load", lambda _: runtime)
     monkeypatch.setattr("ml.release.command.stack_file", lambda _: here.file)
     monkeypatch.setattr("ml.release.command.load_problem", lambda: small_problem)

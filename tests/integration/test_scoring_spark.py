@@ -1,5 +1,6 @@
 """The same scoring on a real local Spark: the same rows and the same scores, to the last bit."""
 
+import csv
 from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
@@ -9,23 +10,29 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ml.errors import InputRefused, ReleaseRefused
+from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.monitoring.profile import NumericColumn, Profile, merge, specs_of
 from ml.problem import Problem
 from ml.release.bundle import key_of
+from ml.release.schema import BundleSchema
 from ml.scoring.executor import Executor
 from ml.scoring.job import Job, run
+from ml.scoring.rows import RowReader
+from ml.scoring.spark import _read as read_with_spark
 from ml.scoring.spark import score_with_spark
 from ml.store import Store
 from tests.conftest import rows_of
 from tests.spark import local_spark
+from tests.spellings import ARROW, MISSING, NAME, REFUSED, TEXT, parquet, problem, wanted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROWS = 3000
+NANOSECONDS = pa.timestamp("ns", tz="UTC")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +102,84 @@ def test_a_bad_row_is_refused_or_set_aside(
     assert read(tmp_path / "spark")["score"].tolist() == read(tmp_path / "here")["score"].tolist()
 
 
+def verdicts(table: pa.Table, *, nullable: bool, is_text: bool) -> list[int | str]:
+    """What rows count as by what Spark reads, in the order of their identifiers."""
+    reader = RowReader(BundleSchema.of(problem(nullable=nullable)), ["id"])
+    try:
+        reader.demand(table.schema, "Spark", texts=table.schema.names if is_text else ())
+    except InputRefused:
+        return [REFUSED] * len(table)
+    (batch,) = table.sort_by("id").combine_chunks().to_batches()
+    checked = reader.check(batch, pa.schema([("id", pa.int64())]))
+    values = [MISSING if np.isnan(row[0]) else int(row[0]) for row in checked.matrix]
+    return [value if fits else REFUSED for value, fits in zip(values, checked.fits, strict=True)]
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_spark_reads_every_spelling_as_all_readers_do(tmp_path: Path, spark: "SparkSession", nullable: bool) -> None:
+    rows = [[str(1000 + number), text, "1"] for number, text in enumerate(TEXT)]
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([["id", "AGEP", "SEX"], *rows])
+    read = read_with_spark(spark, str(tmp_path / "in.csv"), "csv").toArrow()
+    found = verdicts(read, nullable=nullable, is_text=True)
+    assert dict(zip(TEXT, found, strict=True)) == {text: wanted(counts, nullable) for text, counts in TEXT.items()}
+
+
+# What Spark can't read, and a duration, which parquet stores as an integer: only Arrow knows that it is one.
+UNREAD = [pa.types.is_float16, pa.types.is_decimal256, pa.types.is_time, pa.types.is_duration]
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_spark_reads_every_type_of_parquet_that_it_has_as_all_readers_do(
+    tmp_path: Path, spark: "SparkSession", nullable: bool
+) -> None:
+    cases = [case for case in ARROW if not any(is_such(case[0]) for is_such in UNREAD) and case[0] != NANOSECONDS]
+    assert len(cases) > 50
+    columns = [pq.read_table(parquet(tmp_path, kind, value)).column(NAME) for kind, value, _ in cases]
+    written = pa.table({"id": [7], "SEX": [1]} | {str(place): column for place, column in enumerate(columns)})
+    pq.write_table(written, tmp_path / "in.parquet")
+    read = read_with_spark(spark, str(tmp_path / "in.parquet"), "parquet").toArrow()
+    for place, (kind, value, counts) in enumerate(cases):
+        one = read.select(["id", "SEX", str(place)]).rename_columns(["id", "SEX", NAME])
+        found = verdicts(one, nullable=nullable, is_text=False)
+        assert (kind, value, found) == (kind, value, [wanted(counts, nullable)])
+
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "too few values": lambda content: content + b"1,2\n",
+    "a line break": lambda content: content.replace(b",n\n", b',"n\nm"\n', 1),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_line_is_refused_with_a_sentence(
+    tmp_path: Path, spark: "SparkSession", frame: pd.DataFrame, job: Job, broken: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    frame[:20].to_csv(tmp_path / "in" / "it.csv", index=False)
+    (tmp_path / "in" / "it.csv").write_bytes(BROKEN[broken]((tmp_path / "in" / "it.csv").read_bytes()))
+    with pytest.raises(InputRefused, match="in: a line has too few or too many values") as refused:
+        score_with_spark(spark, with_(job, output=str(tmp_path / "out"), identifiers=("id",)))
+    assert len(str(refused.value)) < 300
+
+
+def test_identifiers_in_another_encoding_are_not_made_one(
+    tmp_path: Path, spark: "SparkSession", frame: pd.DataFrame, job: Job
+) -> None:
+    (tmp_path / "in").mkdir()
+    frame[:20].replace({"name": {"n": "é"}}).to_csv(tmp_path / "in" / "it.csv", index=False, encoding="latin-1")
+    with pytest.raises(InputRefused, match="The identifiers name are not UTF-8"):
+        score_with_spark(spark, with_(job, output=str(tmp_path / "out"), identifiers=("name",)))
+
+
+def test_what_spark_can_not_read_is_told_in_its_words(
+    tmp_path: Path, spark: "SparkSession", frame: pd.DataFrame, job: Job
+) -> None:
+    write(frame.astype({"AGEP": "float16"}), tmp_path / "in", "parquet")
+    with pytest.raises(MlopsError, match=r"Illegal Parquet type: FIXED_LEN_BYTE_ARRAY \(FLOAT16\)\.$"):
+        score_with_spark(spark, with_(job, output=str(tmp_path / "out")))
+
+
 def test_a_bundle_that_is_altered_is_refused(
     tmp_path: Path,
     spark: "SparkSession",
@@ -110,7 +195,8 @@ def test_a_bundle_that_is_altered_is_refused(
     files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
     name = next(name for name in files if name.endswith("model.pkl"))
     identifiers = pa.schema([("id", pa.int64())])
-    executor = Executor(release, files | {name: b"other code"}, identifiers.serialize().to_pybytes(), refuses=True)
+    altered, types = files | {name: b"other code"}, identifiers.serialize().to_pybytes()
+    executor = Executor(release, altered, types, refuses=True, is_text=False)
     columns = "id long, score double, decision int, release string"
     rows = spark.read.parquet(str(tmp_path / "in")).mapInArrow(executor.scored, columns)
     with pytest.raises(Exception, match=f"{name} was altered"):

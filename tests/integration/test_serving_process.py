@@ -53,7 +53,7 @@ def test_the_limits_hold_over_a_real_socket(tmp_path: Path, store: Store, publis
             assert json.loads(answer)["error"]
         with socket.create_connection(("127.0.0.1", running.port), timeout=30) as raw:
             raw.sendall(
-                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: 999999999\r\n\r\n"
             )
             assert raw.recv(4096).startswith(b"HTTP/1.1 413")

@@ -189,7 +189,7 @@ def test_what_is_under_way_is_finished_and_what_comes_is_refused(
     for options in (WORKERS, ()):
         with server(tmp_path, store, *options, "--drain-s", "5") as running:
             running.wait_for(lambda: running.ask("GET", "/ready")[0] == 200)
-            head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             with (
                 socket.create_connection(("127.0.0.1", running.port), timeout=30) as under_way,
                 socket.create_connection(("127.0.0.1", running.port), timeout=30) as stuck,

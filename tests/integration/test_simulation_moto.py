@@ -1,5 +1,7 @@
 """What the simulated AWS really makes in moto's server: seen, changed and ended by other clients of the same API."""
 
+import contextlib
+import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,3 +257,20 @@ def test_the_next_server_has_the_same_things_with_the_same_ids(aws: Cloud, moto:
         again.restore(Account(file).things())
     assert client(moto, "kms").describe_key(KeyId=key["id"])["KeyMetadata"]["Description"] == "kept"
     assert client(moto, "ec2").describe_vpcs(VpcIds=[vpc["id"]])["Vpcs"][0]["CidrBlock"] == "10.0.0.0/16"
+
+
+def test_moto_answers_to_this_machine_s_names_alone(moto: Moto) -> None:
+    """A page could have its browser ask in the simulated accounts, by a name of its own or from its own site."""
+    port = int(moto.endpoint.rpartition(":")[2])
+
+    def status(**headers: str) -> int:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request("GET", "/moto-api/", headers=headers)
+            return connection.getresponse().status
+
+    own: tuple[dict[str, str], ...] = ({}, {"Host": f"localhost:{port}"}, {"Origin": f"http://127.0.0.1:{port}"})
+    assert [status(**said) for said in own] == [200] * 3
+    for strange in ("page.example", f"10.page.example:{port}", "bucket.s3.amazonaws.com", ""):
+        assert status(Host=strange) == 403
+    for origin in ("http://page.example", "null"):
+        assert status(Origin=origin) == 403

@@ -27,16 +27,19 @@ from databricks.sdk.service.catalog import AwsCredentials
 from mlflow import MlflowClient
 
 from ml.container.databricks_store import ADDRESS, store_credentials
-from ml.errors import InputRefused, MlopsError
+from ml.container.databricks_store import TOKEN as SECRET
+from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.problem import Problem, load_problem
 from ml.release.bundle import key_of
 from ml.release.keys import personal_folder
+from ml.release.release import release as mlops_release
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.databricks import follow, start
 from ml.training.evaluation import EVALUATION_FILE, Evaluation
 from ml.training.gates import judge
+from ml.training.latency import Latency
 from tests import lakehouse
 from tests.accounts import Guard, guard
 from tests.aws import aws
@@ -46,6 +49,7 @@ from tests.databricks_stack import Stack, planned_stack
 from tests.integration.conftest import mlflow_server
 from tests.monitor_data import deliver, resampled
 from tests.serverless import Serverless
+from tests.vouched import Marks
 
 ROOT = Path(__file__).parents[2]
 REGION, CREDENTIAL = "eu-west-1", "mlops-aws-databricks-dev-training"
@@ -63,8 +67,8 @@ class Account(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    return planned_stack(tmp_path_factory.mktemp("planned"))
+def stack() -> Stack:
+    return planned_stack()
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,9 @@ def release(account: Account, store: Store, published: str) -> str:
     return published
 
 
-def test_a_candidate_comes_back(runtime: Runtime, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_comes_back_and_is_not_released_once_it_was_changed(
+    runtime: Runtime, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLOPS_RUNTIME", runtime.model_dump_json())
     done = CliRunner().invoke(train, ["--root", str(ROOT), "--json"], catch_exceptions=False)
     result, made = json.loads(done.stdout), account.workspace
@@ -140,6 +146,13 @@ def test_a_candidate_comes_back(runtime: Runtime, account: Account, monkeypatch:
     assert "candidate/model" in {each.path for each in client.list_artifacts(result["run_id"], "candidate")}
     assert set(made.credentials_given) == {CREDENTIAL}
     assert not account.guard.refused
+
+    monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(personal_folder()))
+    (tmp_path / "model.pkl").write_bytes(Marks(tmp_path / "marker").pickled)
+    client.log_artifact(result["run_id"], str(tmp_path / "model.pkl"), "candidate/model")
+    with pytest.raises(ReleaseRefused, match=r"candidate/model/model\.pkl was altered"):
+        mlops_release(load_problem(), runtime, result["run_id"], lambda _: None)
+    assert not (tmp_path / "marker").exists()
 
 
 def test_scoring_leaves_the_scores_of_the_pinned_release(
@@ -240,7 +253,9 @@ def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
     assert evaluation.champion.release == release
     assert ROWS // 5 < evaluation.champion.rows < ROWS * 3 // 10  # not all of them are of the population
     assert "live" in evaluation.data
-    assert "expected_cost_over_champion" in {gate.name for gate in judge(problem, evaluation, FEW_MS, now.date())}
+    assert "expected_cost_over_champion" in {
+        gate.name for gate in judge(problem, evaluation, Latency(FEW_MS, 100), now.date())
+    }
     assert not account.guard.refused
 
 
@@ -295,6 +310,17 @@ def test_keys_are_asked_of_databricks_for_those_who_have_the_token_alone(asked: 
         assert found.method == "container-role"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(os.environ[ADDRESS])
+        for strange in (
+            {"Host": "page.example"},
+            {"Host": "localhost"},
+            {"Origin": "http://page.example"},
+            {"Authorization": "\u00e9"},
+        ):
+            request = urllib.request.Request(
+                os.environ[ADDRESS], headers={"Authorization": os.environ[SECRET]} | strange
+            )
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(request)
     assert asked.credentials_given == [CREDENTIAL]
     assert ADDRESS not in os.environ
 

@@ -27,7 +27,7 @@ from mlflow.tracking.request_header.registry import resolve_request_headers
 
 from ml.aws.logs import JobLog
 from ml.data.findings import DataRefused
-from ml.errors import InputRefused, MlopsError
+from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.problem import load_problem
 from ml.release.keys import new_key
 from ml.release.release import release
@@ -36,10 +36,13 @@ from ml.store import Store
 from ml.training.command import train
 from ml.training.sagemaker import follow, start
 from ml.training.tracking import Tracking
+from ml.training.voucher import PREFIX as VOUCHERS
+from ml.training.voucher import Voucher
 from tests.aws import aws
 from tests.integration.conftest import mlflow_server
 from tests.sagemaker import LOG_GROUP, SageMaker, sagemaker
 from tests.signed import Door, signed_door
+from tests.vouched import Marks
 
 ROOT = Path(__file__).parents[2]
 REGION, PIPELINE, STORE = "eu-west-1", "mlops-training", "s3://store-of-dev"
@@ -131,6 +134,19 @@ def test_a_candidate_comes_back_and_is_released_as_it_is(
     monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(tmp_path / "keys"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # another test may have made a key of that name
     new_key("author@example.org", share_in=tmp_path / "keys")
+    (voucher,) = Store(STORE).list(VOUCHERS)
+    vouched = Voucher.model_validate_json(Store(STORE).read(voucher))
+    assert (vouched.run_id, vouched.is_signed) == (result["run_id"], False)
+    assert vouched.made_by == f"the job {result['job']} of SageMaker"
+    tampered = next(key for key in Store(STORE).list("tracking") if key.endswith("/candidate/model/model.pkl"))
+    trained = Store(STORE).read(tampered)
+    Store(STORE).write(tampered, Marks(tmp_path / "marker").pickled)  # as the tracking server's role may
+    with pytest.raises(ReleaseRefused, match=r"candidate/model/model\.pkl was altered"):
+        release(load_problem(), runtime, None, lambda _: None)
+    assert not (tmp_path / "marker").exists()
+    Store(STORE).write(tampered, trained)
+    with pytest.raises(ReleaseRefused, match="nobody has signed it, and no job of aws-sagemaker-dev could"):
+        release(load_problem(), runtime.model_copy(update={"training_job": None}), None, lambda _: None)
     released = release(load_problem(), runtime, result["run_id"], lambda _: None)
     assert {each.name: each for each in released.manifest.metrics}["roc_auc"].value == metric["value"]
     assert released.manifest.tracking_run == result["run_id"]

@@ -132,6 +132,14 @@ CASES: Cases = {
         [
             [it(aws.ROLE, assumeRolePolicy=trust({"AWS": "*"}))],
             [it(aws.ROLE, assumeRolePolicy=trust({"Service": "sagemaker.amazonaws.com"}))],
+            [
+                it(
+                    aws.ROLE,
+                    assumeRolePolicy=trust(
+                        {"Service": "sagemaker.amazonaws.com"}, {"StringEquals": {"aws:PrincipalTag/team": "ml"}}
+                    ),
+                )
+            ],
         ],
     ),
     "role-trusts-what-uses-it": (

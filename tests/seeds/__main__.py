@@ -5,13 +5,11 @@ import tempfile
 from pathlib import Path
 
 from infra.policies.table import FILE, with_section
-from tests.seeds.mistakes import mistakes
-from tests.seeds.report import outcomes, plans, summary
+from tests.seeds.report import outcomes, summary
 
 if __name__ == "__main__":
-    stacks = sorted({mistake.stack for mistake in mistakes()})
-    with plans(stacks) as planned, tempfile.TemporaryDirectory() as folder:
-        found = outcomes(planned, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        found = outcomes(Path(folder))
     for outcome in found if "--verbose" in sys.argv else ():
         print(f"{', '.join(outcome.by) or 'NOT STOPPED'}: {outcome.mistake.text}")
         print("".join(f"    {each}\n" for each in outcome.sentences[:2]))

@@ -1,8 +1,6 @@
 """What stops each mistake: the configuration, the simulated cloud, or a rule; and whether a preview sees it already."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,21 +8,14 @@ from typing import Any
 from infra.config import ConfigInvalid, StackConfig
 from infra.policies.check import violations
 from infra.simulation.lifecycle import Refused
-from tests.planned import DIGEST, Planned, plan, refusals, stated
+from tests.planned import DIGEST, plan, refusals, stated
+from tests.plans import shared_plan
 from tests.seeds.mistakes import Mistake, mistakes
 
-__all__ = ["Outcome", "Plans", "outcomes", "plans", "summary"]
+__all__ = ["Outcome", "outcomes", "summary"]
 
 
 MEANS = ("configuration", "simulator", "policies")
-
-
-@dataclass(frozen=True)
-class Plans:
-    """A stack as an `up` makes it, and as a preview knows it."""
-
-    whole: Planned
-    preview: Planned
 
 
 @dataclass(frozen=True)
@@ -48,32 +39,21 @@ class Outcome:
         return (*self.configuration, *self.simulator, *self.policies)
 
 
-@contextmanager
-def plans(stacks: Sequence[str]) -> Iterator[dict[str, Plans]]:
-    """Each stack planned twice, in folders that live as long as the block."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        yield {
-            stack: Plans(plan(stack, folder / stack / "whole"), plan(stack, folder / stack / "preview", preview=True))
-            for stack in stacks
-        }
+def outcomes(folder: Path) -> list[Outcome]:
+    """One for each mistake; what needs an account of its own gets it in `folder`."""
+    return [_outcome(each, folder / str(number)) for number, each in enumerate(mistakes())]
 
 
-def outcomes(planned: Mapping[str, Plans], folder: Path) -> list[Outcome]:
-    """One for each mistake."""
-    return [_outcome(each, planned, folder / str(number)) for number, each in enumerate(mistakes())]
-
-
-def _outcome(mistake: Mistake, planned: Mapping[str, Plans], folder: Path) -> Outcome:
-    stack = planned[mistake.stack]
+def _outcome(mistake: Mistake, folder: Path) -> Outcome:
+    whole, preview = shared_plan(mistake.stack), shared_plan(mistake.stack, preview=True)
     if mistake.config is not None:
         return _configured(mistake, mistake.config, folder)
-    changed = mistake.made_in(stack.whole.resources)
+    changed = mistake.made_in(whole.resources)
     # That it has no rule for a type says nothing against the program.
-    said = tuple(each for each in refusals(stack.whole, changed, folder) if "has no rule for" not in each)
+    said = tuple(each for each in refusals(whole, changed) if "has no rule for" not in each)
     broken = tuple(str(each) for each in violations(changed))
-    seen = mistake.made_in(stack.preview.resources)
-    visible = seen != stack.preview.resources  # not where a preview doesn't know the document that is wrong
+    seen = mistake.made_in(preview.resources)
+    visible = seen != preview.resources  # not where a preview doesn't know the document that is wrong
     return Outcome(mistake, (), said, broken, at_preview=bool((visible and said) or violations(seen)))
 
 

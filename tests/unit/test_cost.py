@@ -14,6 +14,8 @@ from infra.prices.estimate import USES, estimate
 from infra.prices.planned import Resource
 from infra.prices.table import table, table_of
 
+pytestmark = pytest.mark.slow
+
 STACKS = sorted(
     file.name.split(".")[1]
     for platform in ("databricks", "sagemaker", "serverless")

@@ -16,11 +16,11 @@ from ml.data.read import examine, ingest, read_file
 from ml.errors import InputRefused
 from ml.problem import Problem, load_problem
 from ml.store import Store
+from tests.conftest import REFERENCE
 
-ROOT = Path(__file__).parents[2]
 ROWS = 500
 PROBLEM = load_problem()
-PEOPLE = pd.read_parquet(ROOT / PROBLEM.datasets.root / "2015.parquet").head(ROWS)
+PEOPLE = pd.read_parquet(REFERENCE / "data" / "2015.parquet").head(ROWS)
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
@@ -105,7 +105,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str, list[str]]] = {
         "it.csv",
         ["the file as a whole", "not UTF-8", "byte 1", "27 bytes"],
     ),
-    "parquet by the name of CSV": (lambda: parquet(PEOPLE), "it.csv", ["the file as a whole", "not UTF-8"]),
+    "parquet by the name of CSV": (lambda: parquet(PEOPLE), "it.csv", ["the file as a whole", "a parquet file"]),
     "another encoding": (
         lambda: text(PEOPLE.assign(MAR="caf\xe9")).decode().encode("latin-1"),
         "it.csv",
@@ -298,6 +298,7 @@ def test_a_file_that_is_not_the_one_stated_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PROBLEM.datasets.files)
 def test_the_real_data_is_what_the_problem_says(name: str, tmp_path: Path) -> None:
-    dataset = ingest(PROBLEM, name, Store(str(tmp_path)), ROOT)
+    here = PROBLEM.model_copy(update={"datasets": PROBLEM.datasets.model_copy(update={"root": "data"})})
+    dataset = ingest(here, name, Store(str(tmp_path)), REFERENCE)
     assert len(dataset.frame) > 68_000
     assert dataset.frame[PROBLEM.time].unique().tolist() == [int(name)]

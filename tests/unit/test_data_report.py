@@ -12,9 +12,10 @@ from ml.data.command import data
 from ml.data.quality import QualityReport, check
 from ml.data.report import render
 from ml.problem import load_problem
+from tests.conftest import REFERENCE
 
 PROBLEM = load_problem()
-FILE = Path(__file__).parents[2] / PROBLEM.datasets.root / "2015.parquet"
+FILE = REFERENCE / "data" / "2015.parquet"
 PEOPLE = pd.read_parquet(FILE).head(500)
 
 

@@ -1,7 +1,5 @@
 """The population and its split: no row lost or doubled, no feature row on either side, the same every time."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +12,10 @@ from ml.data.quality import DataRefused
 from ml.data.split import split
 from ml.errors import InputRefused
 from ml.problem import Condition, load_problem
+from tests.conftest import REFERENCE
 
 PROBLEM = load_problem()
-RAW = pd.read_parquet(Path(__file__).parents[2] / PROBLEM.datasets.root / "2015.parquet")
+RAW = pd.read_parquet(REFERENCE / "data" / "2015.parquet")
 TARGET = PROBLEM.target.column
 
 

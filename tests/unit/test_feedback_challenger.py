@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.errors import InputRefused, ReleaseRefused
-from ml.feedback.challenger import against, live_rows
+from ml.feedback.challenger import against, live_rows, said
 from ml.problem import Problem, Retraining
 from ml.release.bundle import key_of
+from ml.release.manifest import MetricResult
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, RuleClassifier
+from ml.training.evaluation import ChampionComparison
 from ml.training.fit import _joined
 from ml.training.threshold import Threshold
 from tests.live import log_rows
@@ -137,3 +139,21 @@ def test_both_score_the_same_rows_by_their_own_thresholds(
     dev.store.write(f"{key_of(champion)}/model/model.pkl", b"something else")
     with pytest.raises(ReleaseRefused):
         against(small_problem, dev.store, champion, live, candidate_of(small_problem))
+
+
+def test_a_comparison_is_said_in_a_line_for_each_metric() -> None:
+    at = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    comparison = ChampionComparison(
+        release=f"sha256:{'c' * 64}",
+        rows=1500,
+        since=at - timedelta(hours=1),
+        until=at,
+        metrics=(
+            MetricResult(name="expected_cost", value=0.25, baseline=0.26, difference_low=-0.02, difference_high=0.001),
+            MetricResult(name="roc_auc", value=None),
+        ),
+    )
+    head, cost, roc_auc = said(comparison)
+    assert "on 1,500 predictions of 2026-03-10 11:00 to 2026-03-10 12:00 UTC" in head
+    assert " ".join(cost.split()) == "expected_cost 0.2500, champion 0.2600: -0.0100, between -0.0200 and +0.0010"
+    assert "not judged" in roc_auc

@@ -36,13 +36,20 @@ def ids(store: Store) -> list[str]:
 
 def test_labels_add_says_what_counts_and_what_does_not(store: Store, ids: list[str], tmp_path: Path) -> None:
     file = labels_file(tmp_path, {ids[0]: 1, "nobody": 0, ids[1]: 5})
-    said = run(labels, store, "add", str(file)).output
+    result = run(labels, store, "add", str(file))
+    said = result.output
+    assert result.exit_code == 4
     assert f"{file}: 1 of 3 labels count\n" in said
-    assert "unknown              1  names a prediction that isn't in the log, such as nobody = 0" in said
+    waits = "name a prediction that isn't in the log yet, and count once it is, such as nobody = 0"
+    assert f"waiting              1  {waits}" in said
     assert "Kept aside in labels/rejected/day=" in said
     again = json.loads(run(labels, store, "add", str(file), "--json").stdout)
     assert (again["accepted"], again["is_new"]) == (1, False)
-    assert read_labels(store)["author"].to_list() == ["eve"]
+    assert read_labels(store)["author"].to_list() == ["eve", "eve"]
+    write_log(store, load_problem(), log_rows(load_problem(), 1, datetime.now(UTC), prediction_id="nobody"))
+    last = run(labels, store, "add", str(file))
+    assert (last.exit_code, last.output.splitlines()[0]) == (0, f"{file}: 2 of 3 labels count, all taken in before")
+    assert run(labels, store, "add", str(labels_file(tmp_path, {ids[1]: 5}, "bad.csv"))).exit_code == 1
     with pytest.raises(InputRefused, match="can't be read"):
         run(labels, store, "add", str(tmp_path / "none.csv"))
 

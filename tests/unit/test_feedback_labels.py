@@ -71,18 +71,17 @@ def test_every_label_that_does_not_count_is_kept_with_its_reason(
         "no-id": 1,
         "invalid-code": 3,
         "invalid-time": 3,
-        "unknown": 1,
         "ambiguous": 1,
         "conflicting": 3,
         "doubled": 2,
     }
-    assert report.accepted == 2
-    assert report.rows == report.accepted + sum(report.rejected.values())
-    assert report.examples["unknown"] == ["nobody = 1"]
+    assert (report.accepted, report.waiting) == (2, 1)
+    assert report.rows == report.accepted + report.waiting + sum(report.rejected.values())
+    assert report.examples["waiting"] == ["nobody = 1"]
     assert report.kept_in is not None
     kept = read_table(store, report.kept_in)
     assert kept.filter(reason="conflicting")["prediction_id"].to_list() == [ids[1], ids[3], ids[3]]
-    assert held(store) == {ids[0]: 1, ids[1]: 1, ids[2]: 1, ids[8]: 1}
+    assert held(store) == {ids[0]: 1, ids[1]: 1, ids[2]: 1, ids[8]: 1, "nobody": 1}
     times = dict(read_labels(store).select("prediction_id", "at").iter_rows())
     assert times[ids[8]] == datetime(2026, 3, 10, 7, tzinfo=UTC)
 
@@ -106,7 +105,7 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(
     monkeypatch: pytest.MonkeyPatch,
     writes: int,
 ) -> None:
-    file = labels_file(tmp_path, {ids[0]: 1, ids[1]: 0, "nobody": 0})
+    file = labels_file(tmp_path, {ids[0]: 1, ids[1]: 0, "nobody": 0, ids[2]: 7})
     real, done = Store.write, 0
 
     def dying(self: Store, key: str, data: bytes) -> None:
@@ -121,8 +120,9 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(
         with pytest.raises(KeyboardInterrupt):
             add(store, small_problem, file)
     report = add(store, small_problem, file, now=NOW + timedelta(days=1))
-    assert (report.accepted, report.rejected, report.is_new) == (2, {"unknown": 1}, True)
-    assert held(store) == {ids[0]: 1, ids[1]: 0}
+    counts = (report.accepted, report.waiting, report.rejected, report.is_new)
+    assert counts == (2, 1, {"invalid-code": 1}, True)
+    assert held(store) == {ids[0]: 1, ids[1]: 0, "nobody": 0}
     assert len([key for key in store.list(LABELS) if key.endswith(".parquet")]) == 2
 
 
@@ -174,10 +174,15 @@ def test_parquet_says_the_same_as_csv(store: Store, small_problem: Problem, ids:
     [
         (b"", "empty, 0 bytes"),
         (b"prediction_id,label\n", "holds no label"),
-        (b"id,label\na,1\n", "no column 'prediction_id'"),
+        (b"id,label\na,1\n", "the column prediction_id is missing; it has id, label"),
+        (b"prediction_id,label,label\na,1,0\n", "the column label is there 2 times"),
+        (b"prediction_id,label,at,at\na,1,,\n", "the column at is there 2 times"),
+        (b"prediction_id;label\na;1\n", "separated by semicolons"),
+        (b"Prediction_ID,label\na,1\n", "Rename 'Prediction_ID' to 'prediction_id'"),
+        (b"prediction_id,label\ra,1\r", "bare carriage returns"),
         (b"prediction_id,label\na,1,2,3\n", "not readable"),
         (b"PAR1 and then nothing", "not readable"),
-        (b"\xff\xfe\x00\x01", "no column|not readable"),
+        (b"\xff\xfe\x00\x01", "UTF-16"),
         (parquet(pl.DataFrame({"prediction_id": ["a"], "label": [[1]]})), "lists or records in the column 'label'"),
     ],
 )
@@ -211,8 +216,8 @@ def test_a_request_is_taken_in_as_a_file_is(store: Store, small_problem: Problem
     labels = [{"prediction_id": ids[0], "label": 1, "at": "2026-03-10T07:00:00Z"}, {"prediction_id": "?", "label": 0}]
     body = json.dumps({"labels": labels}).encode()
     report = add_labels(store, small_problem, from_request(body), "api", "survey", NOW)
-    assert (report.accepted, report.rejected) == (1, {"unknown": 1})
-    assert read_labels(store)["source"].to_list() == ["api"]
+    assert (report.accepted, report.waiting, report.rejected) == (1, 1, {})
+    assert read_labels(store)["source"].to_list() == ["api", "api"]
 
 
 row = st.tuples(st.sampled_from(["r-0", "r-1", "r-2", "x", ""]), st.sampled_from(["0", "1", "2", "", "1.0", "NaN"]))
@@ -226,17 +231,17 @@ def test_every_row_is_accepted_or_kept_and_a_prediction_has_one_label(
     folder = tmp_path_factory.mktemp("law")
     store = Store((folder / "store").as_uri())
     write_log(store, small_problem, log_rows(small_problem, 3, MORNING))
-    accepted = 0
+    accepted, waiting = 0, set[str]()
     for number, rows in enumerate(files):
         file = folder / f"{number}.csv"
         file.write_text("prediction_id,label\n" + "".join(f"{key},{label}\n" for key, label in rows))
         report = add(store, small_problem, file)
-        assert report.rows == len(rows) == report.accepted + sum(report.rejected.values())
+        assert report.rows == len(rows) == report.accepted + report.waiting + sum(report.rejected.values())
         aside = read_table(store, report.kept_in) if report.kept_in else pl.DataFrame()
         assert len(aside) == sum(report.rejected.values())
         accepted += report.accepted if report.is_new else 0
-    labels = read_labels(store)
-    assert labels["prediction_id"].is_unique().all()
-    assert len(labels) == accepted
-    assert set(labels["prediction_id"]) <= {"r-0", "r-1", "r-2"}
+        waiting |= {"x"} if report.waiting else set()
+    labels = joined(store, small_problem, *WINDOW)["prediction_id"].to_pylist()
+    assert len(set(labels)) == len(labels) == accepted
+    assert set(read_labels(store)["prediction_id"]) - set(labels) == waiting
     assert not any(key.startswith(f"{REJECTED}/files") for key in store.list())

@@ -82,6 +82,8 @@ def test_each_trigger_holds_from_its_threshold_on(problem: Problem, given: dict[
         ({"comparable": 39}, False),
         ({"last_run_at": NOW - timedelta(days=7)}, True),
         ({"last_run_at": NOW - timedelta(days=6, hours=23)}, False),
+        ({"asked_at": NOW - timedelta(days=7)}, True),
+        ({"asked_at": NOW - timedelta(days=6, hours=23)}, False),
     ],
 )
 def test_a_trigger_is_not_enough(problem: Problem, given: dict[str, Any], is_due: bool) -> None:

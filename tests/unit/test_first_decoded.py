@@ -1,6 +1,7 @@
 """Types that several threads may meet first at once, which ended the process with a segmentation fault."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 """
-TYPES = ["s3/bucket:Bucket", "iam/role:Role", "ec2/vpc:Vpc", "kms/key:Key", "sagemaker/model:Model", "sns/topic:Topic"]
+TYPES = ["iam/role:Role", "ec2/vpc:Vpc", "kms/key:Key", "sagemaker/model:Model", "ecr/repository:Repository"]
 
 
 @pytest.mark.parametrize("asked", ["rule_for", "resource_schema", "contract_of"])
@@ -36,6 +37,18 @@ def test_a_simulated_cloud_takes_its_first_requests_at_once(asked: str) -> None:
         words = [sys.executable, "-c", FIRST, asked, *TYPES]
         ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
         assert ended.returncode == 0, ended.stderr
+        assert "Exception in thread" not in ended.stderr
+
+
+@pytest.mark.parametrize("asked", ["resource_schema", "contract_of"])
+def test_the_first_requests_of_a_new_user_find_no_cache_and_fill_it_together(asked: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FIRST, asked, *TYPES * 3]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    ended = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert "Exception in thread" not in ended.stderr
+    assert len(list(tmp_path.rglob("*.json"))) >= len(TYPES)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".json"], "half-written files"
 
 
 def test_what_threads_read_is_decoded_by_what_was_made_before_them() -> None:

@@ -77,7 +77,8 @@ def test_the_server_reads_what_the_deployment_writes(tmp_path: Path) -> None:
     assert (found.release, found.challenger.release, found.challenger.mode) == (FIRST, SECOND, "canary")
     assert _deployment.read(identifier, new) == new | outputs
     _deployment.update(identifier, new, properties(file, SECOND))
-    assert _deployment.read(identifier, {}) == {"release": SECOND, "challenger": {}, "serving": SECOND}
+    second = properties(file, SECOND) | {"serving": SECOND}
+    assert _deployment.read(identifier, second) == second
     _deployment.delete(identifier, new)
     assert _deployment.read(identifier, new) is None
 

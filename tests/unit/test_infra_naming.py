@@ -50,3 +50,9 @@ def test_tags_name_who_answers_and_who_pays() -> None:
     config = StackConfig.parse("local-dev", {"mlops:owner": "fraud-team", "mlops:cost_centre": "cc-17"})
     assert tags(config)["owner"] == "fraud-team"
     assert tags(config)["cost-centre"] == "cc-17"
+
+
+def test_a_name_that_just_fits_is_whole() -> None:
+    whole = physical("local-dev", "store", maximum_length=255)
+    assert physical("local-dev", "store", maximum_length=len(whole)) == whole
+    assert physical("local-dev", "store", maximum_length=len(whole) - 1) != whole

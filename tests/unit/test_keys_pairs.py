@@ -1,6 +1,8 @@
 """Key pairs: where they are, who may read them, and whose signatures count where."""
 
 import stat
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from ml.errors import InputRefused
 from ml.release import keys
 from ml.release.keys import TrustedKeys, new_key, personal_folder, shared_folder, signer
 from ml.release.people import is_same_person, key_name
+from ml.release.revocation import Revocation
 from ml.store import Store
 
 
@@ -127,12 +130,20 @@ def test_the_organisations_key_wins_over_one_of_the_same_name(store: Store, tmp_
         signer(store, "ada", tmp_path)
 
 
-def test_one_key_under_two_names_is_refused(store: Store, tmp_path: Path) -> None:
+def test_one_key_under_two_names_is_refused(store: Store, shared_store: Store, tmp_path: Path) -> None:
     """Or its owner could approve their own release."""
     new_key("ada", tmp_path / "keys")
     (tmp_path / "keys" / "bob.pub").write_bytes((tmp_path / "keys" / "ada.pub").read_bytes())
-    with pytest.raises(InputRefused, match="belongs to one person"):
-        TrustedKeys.of(store, tmp_path)
+    for where in (store, shared_store):  # with this user's own keys among them, and without
+        with pytest.raises(InputRefused, match="belongs to one person"):
+            TrustedKeys.of(where, tmp_path)
+
+
+def test_from_the_moment_of_its_revocation_on_a_key_does_not_count() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    key = replace(new_key("ada", None).public, revoked=Revocation(at=at, reason="laptop stolen"))
+    assert key.counts_at(at - timedelta(microseconds=1))
+    assert not key.counts_at(at)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a key", b"-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----\n"])
@@ -163,6 +174,7 @@ def test_an_image_without_a_checkout_names_the_folder(tmp_path: Path, monkeypatc
         ("ada@corp.eu", "Ada@Corp.EU ", True),
         ("ada@corp.eu", "ada+laptop@corp.eu", True),
         ("ada@corp.eu", "\uff21da@corp.eu", True),
+        ("ada@corp.eu", "ada@corp.eu.", True),
         ("ada@corp.eu", "ada", True),
         ("ada@corp.eu", "ada@other.eu", False),
         ("ada@corp.eu", "adam@corp.eu", False),
@@ -179,3 +191,13 @@ def test_a_committed_key_whose_name_is_another_spelling_is_refused(store: Store,
     (tmp_path / "keys" / "Ada@Corp.EU.pub").write_bytes(other.public.pem)
     with pytest.raises(InputRefused, match=r"Ada@Corp\.EU\.pub has no name .*Rename it"):
         TrustedKeys.of(store, tmp_path)
+
+
+def test_a_machines_key_is_one_wherever_it_is_read(tmp_path: Path) -> None:
+    made = new_key("ci@corp.eu", tmp_path / "keys", is_machine=True)
+    assert (tmp_path / "keys" / "ci@corp.eu.machine").exists()
+    store = Store((tmp_path / "store").as_uri())
+    assert made.public.name == "ci@corp.eu"
+    assert signer(store, "ci@corp.eu", tmp_path).public.is_machine
+    new_key("ada", tmp_path / "keys")
+    assert {key.name: key.is_machine for key in TrustedKeys.of(store, tmp_path)} == {"ada": False, "ci@corp.eu": True}

@@ -122,9 +122,18 @@ def test_a_key_that_does_not_count_is_refused_whatever_it_claims(
         verify_signature(store, DIGEST, trusted)
 
 
-@pytest.mark.parametrize("other", ["dsseEnvelope", "mediaType"])
-def test_another_kind_of_bundle_is_refused(store: Store, trusted: TrustedKeys, other: str) -> None:
-    edit(store, lambda s: s.update({"mediaType": "x"}) if other == "mediaType" else s[other]["signatures"].clear())
+OTHER_KINDS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another media type": lambda signature: signature.update(mediaType="x"),
+    "no signature": lambda signature: signature["dsseEnvelope"]["signatures"].clear(),
+    "two signatures": lambda signature: signature["dsseEnvelope"].update(
+        signatures=signature["dsseEnvelope"]["signatures"] * 2
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_another_kind_of_bundle_is_refused(store: Store, trusted: TrustedKeys, kind: str) -> None:
+    edit(store, lambda signature: (OTHER_KINDS[kind](signature), None)[1])
     with pytest.raises(ReleaseRefused, match="is no Sigstore bundle"):
         verify_signature(store, DIGEST, trusted)
 

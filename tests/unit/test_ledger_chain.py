@@ -15,9 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.release.keys import Signer, TrustedKeys, new_key
-from ml.release.ledger import Entry, Ledger, LedgerBroken
+from ml.release.ledger import Entry, Ledger, LedgerBroken, LedgerCut
+from ml.release.witness import Head, forget, look, note
 from ml.store import Store
 from tests.stages import APPROVER, AUTHOR, person
+
+pytestmark = pytest.mark.slow
 
 RELEASE = "sha256:" + "a" * 64
 FORK = multiprocessing.get_context("fork")
@@ -234,6 +237,59 @@ def test_a_write_that_was_cut_at_any_byte_is_not_an_entry(
 def test_a_cut_off_end_can_not_be_seen_in_the_chain_alone(
     store: Store, opened: Callable[[], Ledger], three: list[Entry]
 ) -> None:
-    """The limit that the module states: object versions or a retention lock protect the end."""
+    """So whoever has not seen it must be told by somebody who has."""
     file(store, 3).unlink()
+    forget(store.uri, "local-dev")
     assert len(opened().entries()) == 2
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_whoever_wrote_or_read_a_ledger_notices_that_its_end_is_gone_and_writes_nothing_behind_it(
+    store: Store, opened: Callable[[], Ledger], three: list[Entry], author: Signer, lost: int
+) -> None:
+    kept = {number: file(store, number).read_bytes() for number in range(4 - lost, 4)}
+    for number in kept:
+        file(store, number).unlink()
+    for _ in range(2):  # it does not get used to it
+        with pytest.raises(LedgerCut, match=r"This machine.* knows entry 3 of the ledger .*was cut off"):
+            opened().entries()
+        with pytest.raises(LedgerCut):
+            opened().append("gated", author, RELEASE)
+    assert len(opened().chain()) == 3 - lost
+    for number, data in kept.items():
+        file(store, number).write_bytes(data)
+    assert opened().append("gated", author, RELEASE).sequence == 4
+
+
+def test_a_head_that_is_kept_elsewhere_tells_a_machine_that_has_never_seen_the_ledger(
+    store: Store, three: list[Entry], tmp_path: Path
+) -> None:
+    trusted = TrustedKeys.of(store, tmp_path)
+
+    def told(head: Head) -> Ledger:
+        forget(store.uri, "local-dev")
+        return Ledger(Store(store.uri), "local-dev", "dev", trusted, [head])
+
+    assert told(three[1].head).entries() == tuple(three), "an older one is no harm"
+    assert told(three[2].head).entries() == tuple(three)
+    for wrong in (Head(4, three[2].digest, "x"), Head(2, three[2].digest, "x")):
+        with pytest.raises(LedgerCut, match="X knows entry"):
+            told(wrong).entries()
+    file(store, 3).unlink()
+    with pytest.raises(LedgerCut):
+        told(three[2].head).entries()
+    assert len(told(three[1].head).entries()) == 2
+
+
+def test_a_writer_that_is_killed_before_it_is_noted_leaves_nobody_locked_out(
+    store: Store, opened: Callable[[], Ledger], three: list[Entry], author: Signer
+) -> None:
+    """An entry is there before it is noted: a note is older than its ledger, or as old."""
+    old = note(store.uri, "local-dev").read_bytes()
+    opened().append("gated", author, RELEASE)
+    for left in (old, old[: len(old) // 2], b""):
+        note(store.uri, "local-dev").write_bytes(left)
+        assert len(opened().entries()) == 4
+        seen = look(store.uri, "local-dev")
+        assert seen is not None
+        assert seen.sequence == 4

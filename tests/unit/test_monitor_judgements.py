@@ -95,6 +95,7 @@ def test_traffic_that_falls_alerts_and_little_traffic_is_not_judged(problem: Pro
     assert not judge_volume(501, 1000, problem).alert
     assert judge_volume(0, 1000, problem).alert
     assert not judge_volume(0, 49, problem).alert
+    assert not judge_volume(0, 49, problem).judged
     assert quality(problem, valid_rows(problem, 100), judge_volume(100, 1000, problem)).alert
 
 
@@ -113,7 +114,9 @@ def test_a_drop_alerts_on_labels_when_it_is_large_and_no_chance(problem: Problem
     auc = found.metrics["roc_auc"]
     assert auc.alert
     assert auc.basis == "realised"
-    assert auc.worse_by == pytest.approx(0.8 - (auc.realised.value if auc.realised else 0))
+    assert auc.realised is not None
+    assert auc.realised.value is not None
+    assert auc.worse_by == pytest.approx(0.8 - auc.realised.value)
     assert "measured on labels" in found.summary
     assert "ROC AUC" in found.summary
 
@@ -155,6 +158,23 @@ def test_what_has_no_value_at_release_or_too_few_rows_is_not_judged(problem: Pro
     assert "Too few" in few.summary
     none = judge_performance(rows.head(0), labelled.head(0), problem, manifest())
     assert not none.alert
+    assert not none.judged
+
+
+@pytest.mark.parametrize("rarer", [0, 1, 19])
+def test_labels_of_one_class_leave_the_estimate_to_judge_by(problem: Problem, rarer: int) -> None:
+    rows, labelled = scored(3000, skill=0.5)
+    label = pl.when(pl.int_range(pl.len()) < rarer).then(0).otherwise(1).cast(pl.Int32)
+    found = judge_performance(rows, labelled.with_columns(label=label), problem, manifest())
+    assert {metric.basis for metric in found.metrics.values() if metric.worse_by is not None} == {"estimated"}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 30])
+def test_few_rows_are_never_called_in_order(problem: Problem, rows: int) -> None:
+    live = valid_rows(problem, 500).head(rows)
+    found = quality(problem, live)
+    assert (found.alert, found.judged) == (False, False)
+    assert "Too few predictions" in found.summary
 
 
 def decided(problem: Problem, rows: int, seed: int) -> pl.DataFrame:
@@ -183,10 +203,10 @@ def test_rates_are_those_that_the_gates_measure(rows: int, seed: int) -> None:
     )
     found = judge_fairness(frame.drop("label"), frame, problem, manifest())
     assert {(g.attribute, g.group): g.labelled for g in found.groups} == {
-        (g.attribute, g.group): g.rows for g in expected
+        (g.attribute, g.group): g.rows for g in expected if g.rows
     }
     rates = {(g.attribute, g.group): g.rates for g in found.groups}
-    for group in expected:
+    for group in (each for each in expected if each.rows):
         assert rates[group.attribute, group.group] == pytest.approx(group.rates)
 
 
@@ -228,6 +248,17 @@ def test_small_groups_and_attributes_that_are_not_logged_are_not_judged(problem:
     found = judge_fairness(hidden, hidden, problem, manifest())
     assert not [group for group in found.groups if group.attribute == "SEX"]
     assert [d.value for d in found.differences if d.attribute == "SEX"] == [None, None]
+
+
+@pytest.mark.parametrize(("gap", "judged"), [(0.0, False), (0.9, True)])
+def test_two_small_groups_say_nothing_of_a_majority_that_is_in_none(problem: Problem, gap: float, judged: bool) -> None:
+    """That they differ too much is seen; that they don't is no word on the others."""
+    frame = unequal(problem, 4000, gap=gap).with_columns(
+        SEX=pl.when(pl.int_range(pl.len()) < 200).then(pl.col("SEX")).otherwise(pl.lit(None, pl.Int32))
+    )
+    difference = sex(problem, frame)
+    assert (difference.value is not None, difference.alert) == (judged, judged)
+    assert judged or "at least 95% are needed" in difference.reason
 
 
 def test_groups_stand_beside_what_they_were_at_release(problem: Problem) -> None:

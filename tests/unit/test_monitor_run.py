@@ -52,10 +52,13 @@ def test_traffic_like_the_reference_does_not_drift(store: Store, problem: Proble
 def test_what_too_few_rows_can_not_show_is_not_called_in_order(store: Store, problem: Problem, published: str) -> None:
     log_predictions(store, problem, published, resampled(store, published, 3))
     champion = run(store, problem).champion
-    assert [getattr(champion, name).judged for name in champion.alerts] == [True, False, False, False]
+    assert [getattr(champion, name).judged for name in champion.alerts] == [False] * 4
     latest = read_latest(store)
     assert latest is not None
-    assert b"1 of 4 checks is judged and in order" in latest.page
+    assert b"Nothing is judged yet" in latest.page
+    assert b"in order" not in latest.page
+    assert latest.metrics.count(b"\nmlops_monitoring_judged{") == 4
+    assert b'mlops_monitoring_judged{section="quality"} 0.0' in latest.metrics
     assert latest.page.count(b"not judged") > 2
 
 

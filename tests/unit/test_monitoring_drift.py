@@ -28,7 +28,7 @@ def by_statistic(results: tuple[DriftResult, ...], feature: str) -> dict[str, Dr
 
 def year(name: int) -> pl.DataFrame:
     """A year of the reference problem's population, with age over 100 standing in for a score."""
-    frame = pl.read_parquet(f"data/acs-employment-ma/{name}.parquet").filter(pl.col("AGEP").is_between(17, 89))
+    frame = pl.read_parquet(f"tests/reference/data/{name}.parquet").filter(pl.col("AGEP").is_between(17, 89))
     return frame.with_columns(score=pl.col("AGEP") / 100)
 
 

@@ -8,6 +8,8 @@ from ml.errors import InputRefused
 from ml.monitoring.estimate import PerformanceMetric, estimate_performance, realised_performance
 from ml.problem import load_problem
 
+pytestmark = pytest.mark.slow
+
 COSTS = load_problem().costs
 THRESHOLD = load_problem().cost_threshold
 
@@ -128,3 +130,24 @@ def test_labels_that_do_not_fit_are_refused():
         realised([0.5, 0.6], [1])
     with pytest.raises(InputRefused, match="1 of 2 labels"):
         realised([0.5, 0.6], [0.5, 1])
+
+
+@pytest.mark.parametrize("wrong", ["low", "high", "timid", "bold"])
+def test_the_interval_covers_what_calibration_may_be_wrong_by(wrong: str) -> None:
+    """So many rows that chance is nothing: the measured value is outside of chance's interval, and inside this one."""
+    random = np.random.default_rng(7)
+    scores = random.beta(2, 2, 400_000)
+    error, away = 0.02, scores - scores.mean()
+    by = {"low": error, "high": -error, "timid": away * 0.1, "bold": -away * 0.1}[wrong]
+    labels = random.random(len(scores)) < np.clip(scores + by, 0, 1)
+    real = realised(scores, labels.astype(int))
+    chance, covered = estimated(scores), estimated(scores, calibration_error=error)
+    assert not all(holds(chance[name], fact) for name, fact in real.items())
+    assert all(holds(covered[name], fact) for name, fact in real.items())
+
+
+def holds(guess: PerformanceMetric, fact: PerformanceMetric) -> bool:
+    assert guess.low is not None
+    assert guess.high is not None
+    assert fact.value is not None
+    return guess.low <= fact.value <= guess.high

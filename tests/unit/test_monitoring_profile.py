@@ -19,6 +19,8 @@ from ml.monitoring.profile import (
 )
 from ml.problem import load_problem
 
+pytestmark = pytest.mark.slow
+
 SPECS = [NumericSpec("binned"), NumericSpec("exact", exact=True), CategoricalSpec("code", (1, 2, 3))]
 REFERENCE = pl.DataFrame(
     {
@@ -197,7 +199,7 @@ def test_a_reference_without_values_still_counts_what_comes():
 
 def test_the_problems_reference_profile_is_small_and_covers_features_and_score():
     problem = load_problem()
-    frame = pl.read_parquet("data/acs-employment-ma/2015.parquet")
+    frame = pl.read_parquet("tests/reference/data/2015.parquet")
     frame = frame.with_columns(score=np.random.default_rng(0).uniform(size=frame.height))
     profile = reference_profile(frame, problem, "score")
     assert list(profile.columns) == [*problem.feature_names, "score"]

@@ -9,6 +9,8 @@ from scipy.spatial.distance import jensenshannon
 from ml.monitoring._columns import NumericColumn, ValueCounts
 from ml.monitoring._statistics import chi_square, jensen_shannon, kolmogorov_smirnov, psi
 
+pytestmark = pytest.mark.slow
+
 counts = st.lists(st.integers(0, 1000), min_size=2, max_size=12).filter(any)
 
 
@@ -101,6 +103,17 @@ def test_a_bin_that_is_new_in_a_small_window_is_not_pooled_away():
     assert chi_square(np.array([100_000, 0]), np.array([0, 100])).p_value < 1e-200
     assert chi_square(np.array([1500, 98_500, 0]), np.array([0, 0, 100])).p_value < 1e-100
     assert chi_square(np.array([60_000, 40_000, 0]), np.array([576, 394, 30])).p_value < 1e-10
+
+
+def test_two_tests_of_one_table_count_twice():
+    """Bonferroni: the thin bins together by Fisher, the others by chi-square, twice the smaller p-value of both."""
+    reference, live = np.array([40_000, 30_000, 2, 1]), np.array([420, 280, 3, 2])
+    thin = np.array([[3, 70_000], [5, 700]])
+    others = np.array([reference[:2], live[:2]])
+    p_values = stats.fisher_exact(thin).pvalue, stats.chi2_contingency(others, correction=False).pvalue
+    assert chi_square(reference, live).p_value == pytest.approx(2 * min(p_values), rel=1e-9)
+    alike = np.array([[40_000, 30_000, 100], [400, 300, 1]])
+    assert chi_square(*alike).p_value == 1.0
 
 
 def test_two_thin_bins_are_tested_by_fisher():

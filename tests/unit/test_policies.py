@@ -1,14 +1,16 @@
 """Each rule is broken by programs that break it, and by no program that keeps it."""
 
 import copy
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from infra.policies.aws import _types as aws
 from infra.policies.check import RULES, violations
 from infra.policies.rule import UNKNOWN, Resource
 from infra.simulation.schema import Type, installed_packages, problems, resource_schema
@@ -39,6 +41,112 @@ def test_a_program_that_breaks_a_rule_is_told_what_is_wrong_where_and_what_to_do
             assert violation.message[0].isupper()
             assert "None" not in violation.message
             assert violation.resource in (None, *program)
+
+
+def broken_by(rule: str, type_: str, **properties: Any) -> list[str]:
+    return [each.fact for each in violations([Resource(type_, "thing", properties)], [BY_NAME[rule]])]
+
+
+def policy_of(**statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow"} | statement]})
+
+
+CLAIMS = {"ci.example:aud": "sts.amazonaws.com", "ci.example:sub": "repo:team/models:environment:prod"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        (CLAIMS, None),
+        (CLAIMS | {"ci.example:sub": "repo:team/*"}, "any sub like repo:team/*"),
+        ({"ci.example:sub": CLAIMS["ci.example:sub"]}, "whatever their aud"),
+        ({"ci.example:aud": CLAIMS["ci.example:aud"]}, "whatever their sub"),
+    ],
+)
+def test_a_token_is_believed_for_one_audience_and_one_subject(claims: dict[str, str], says: str | None) -> None:
+    trust = policy_of(
+        Action="sts:AssumeRoleWithWebIdentity",
+        Principal={"Federated": "arn:aws:iam::111122223333:oidc-provider/ci.example"},
+        Condition={"StringEquals": claims},
+    )
+    found = broken_by("role-believes-one-pipeline", "aws:iam/role:Role", assumeRolePolicy=trust)
+    assert [says in fact for fact in found if says] == [True] * len(found)
+    assert bool(found) == (says is not None)
+
+
+def test_a_condition_may_say_which_of_all_resources() -> None:
+    asked: dict[str, Any] = {"Action": ["s3:GetObject"], "Resource": ["*"]}
+    ours = {"StringEquals": {"aws:ResourceAccount": "111122223333"}}
+    rule, type_ = "policy-names-its-resources", "aws:iam/rolePolicy:RolePolicy"
+    assert broken_by(rule, type_, policy=policy_of(**asked))
+    assert not broken_by(rule, type_, policy=policy_of(**asked, Condition=ours))
+
+
+def test_whoever_asks_over_tls_is_still_everybody() -> None:
+    to_all: dict[str, Any] = {"Action": ["s3:GetObject"], "Resource": ["*"], "Principal": "*"}
+    rule, type_ = "bucket-policy-is-not-public", "aws:s3/bucketPolicy:BucketPolicy"
+    encrypted, ours = {"Bool": {"aws:SecureTransport": "true"}}, {"StringEquals": {"aws:PrincipalAccount": "1" * 12}}
+    assert broken_by(rule, type_, policy=policy_of(**to_all, Condition=encrypted))
+    assert not broken_by(rule, type_, policy=policy_of(**to_all, Condition=ours))
+
+
+@pytest.mark.parametrize("area", ["bundles", "signatures", "ledger", "releases"])
+def test_nothing_that_proves_a_release_expires(area: str) -> None:
+    expires = {"status": "Enabled", "filter": {"prefix": f"{area}/"}, "expiration": {"days": 30}}
+    assert broken_by("evidence-stays", aws.BUCKET_LIFECYCLE, rules=[expires])
+    assert not broken_by("evidence-stays", aws.BUCKET_LIFECYCLE, rules=[expires | {"status": "Disabled"}])
+
+
+SWITCHES: Sequence[str] = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+
+
+@pytest.mark.parametrize("missing", SWITCHES)
+def test_a_switch_that_is_not_set_blocks_nothing(missing: str) -> None:
+    rule, block = "bucket-blocks-all-public-access", dict.fromkeys(SWITCHES, True)
+    assert not broken_by(rule, aws.BUCKET_ACCESS_BLOCK, **block)
+    del block[missing]
+    assert missing in broken_by(rule, aws.BUCKET_ACCESS_BLOCK, **block)[0]
+
+
+@pytest.mark.parametrize(("algorithm", "is_ours"), [("aws:kms", True), ("aws:kms:dsse", True), ("AES256", False)])
+def test_only_kms_encrypts_with_a_key_of_ours(algorithm: str, is_ours: bool) -> None:
+    by_default = {"sseAlgorithm": algorithm, "kmsMasterKeyId": "key"}
+    rules = [{"applyServerSideEncryptionByDefault": by_default}]
+    assert (broken_by("bucket-uses-own-key", aws.BUCKET_ENCRYPTION, rules=rules) == []) is is_ours
+
+
+@pytest.mark.parametrize(("operator", "refuses"), [("NumericLessThan", True), ("NumericGreaterThan", False)])
+def test_what_refuses_new_tls_does_not_refuse_the_old(operator: str, refuses: bool) -> None:
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::b", "arn:aws:s3:::b/*"],
+        "Condition": {operator: {"s3:TlsVersion": "1.2"}},
+    }
+    bucket, policy = (
+        Resource(aws.BUCKET, "store", {"bucket": "b"}),
+        Resource(aws.BUCKET_POLICY, "policy", {"bucket": "b", "policy": policy_of(**statement)}),
+    )
+    assert (violations([bucket, policy], [BY_NAME["bucket-refuses-old-tls"]]) == []) is refuses
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, AttributeError, LookupError])
+def test_a_rule_that_cannot_read_a_value_lets_nothing_through(error: type[Exception]) -> None:
+    def cannot_read(_: object, *__: object) -> Iterator[str]:
+        raise error("odd")
+        yield
+
+    rule, (resource, *_) = RULES[0], CASES[RULES[0].name][0]
+    for way in ({"check": cannot_read}, {"check": None, "check_among": cannot_read}, {"check_stack": cannot_read}):
+        broken = replace(
+            rule, **{"check": None, "check_among": None, "check_stack": None} | way, types=(resource.type,)
+        )
+        assert [
+            each.message
+            for each in violations([resource], [broken])
+            if "can't read a value of it (odd)" in each.message
+        ]
 
 
 @pytest.mark.parametrize(("name", "program"), PROGRAMS)

@@ -21,6 +21,8 @@ from ml.subjects import pseudonym
 from tests.live import RELEASE, log_rows, write_log
 from tests.stages import AUTHOR, stage
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 PEOPLE = ["anna", "bert", None]
 

@@ -1,5 +1,6 @@
 """What `pulumi up` refuses at preview, each with its cause and its remedy; and what it lets pass."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,19 +8,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from infra.config import ConfigInvalid, StackConfig
 from infra.release import PinRefused, check
 from ml.errors import ReleaseRefused
-from ml.problem import Problem
+from ml.problem import Problem, Waiver, load_problem
 from ml.release.approve import approve
+from ml.release.build import read_evaluation
 from ml.release.bundle import MANIFEST_FILE, key_of
-from ml.release.keys import new_key
+from ml.release.keys import new_key, personal_folder, signer
 from ml.release.manifest import Gate
 from ml.release.retire import retire
 from ml.release.signing import signature_key
 from ml.release.stage import Stage
-from tests.stages import APPROVER, AUTHOR, PASSED, person, release_into, stage
+from ml.training.evaluation import EVALUATION_FILE
+from tests.stages import APPROVER, AUTHOR, PASSED, brought, passing_gates, person, release_into, stage
+
+pytestmark = pytest.mark.slow
 
 Preview = Callable[[Stage, str], str | None]
 
@@ -41,17 +47,6 @@ def dev(tmp_path: Path) -> Stage:
 @pytest.fixture
 def digest(dev: Stage, candidate: Path, small_problem: Problem) -> str:
     return release_into(dev, candidate, small_problem)
-
-
-def brought(source: Stage, target: Stage, digest: str) -> None:
-    """What `mlops promote` leaves, without its checks, which need the model's libraries."""
-    source.store.filesystem.copy(source.store.path("bundles"), target.store.path("bundles"), recursive=True)
-    target.store.write(signature_key(digest), source.store.read(signature_key(digest)))
-    evidence = next(e for e in reversed(source.ledger.entries()) if e.event == "gated")
-    me = target.signer(AUTHOR)
-    details = {"evidence": evidence.model_dump(mode="json"), "digest": evidence.digest}
-    target.ledger.append("promoted", me, digest, details)
-    target.ledger.append("gated", me, digest, {"passed": True, "checks": []})
 
 
 @pytest.fixture
@@ -114,18 +109,129 @@ def test_a_manifest_without_gates_is_refused(
         preview(dev, digest)
 
 
-@pytest.mark.parametrize(("days", "passes"), [(1, True), (-1, False)])
-def test_a_waiver_counts_until_it_expires(
-    preview: Preview, dev: Stage, candidate: Path, small_problem: Problem, days: int, passes: bool
+def test_a_manifest_with_a_gate_that_was_not_judged_is_refused(
+    preview: Preview, dev: Stage, candidate: Path, small_problem: Problem
 ) -> None:
-    expires = datetime.now(UTC) + timedelta(days=days)
-    waived = PASSED.model_copy(update={"result": "waived", "waiver_expires": expires})
-    digest = release_into(dev, candidate, small_problem, gates=(waived,))
-    if passes:
+    unknown = PASSED.model_copy(update={"name": "fairness.SEX", "result": "not_judged", "note": "two rows"})
+    digest = release_into(dev, candidate, small_problem, gates=(PASSED, unknown))
+    with pytest.raises(PinRefused, match=r"did not pass its gates: fairness\.SEX not judged: two rows"):
+        preview(dev, digest)
+
+
+def waived_for(days: int) -> tuple[Waiver, ...]:
+    expires = (datetime.now(UTC) + timedelta(days=days)).date()
+    return (Waiver(gate="roc_auc", reason="agreed with the owner", approved_by="someone", expires=expires),)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "refusal"),
+    [
+        (1, 1, None),
+        (-1, 1, "waiver that has expired: roc_auc"),
+        (1, -1, r"not those of the problem definition here:\n  roc_auc: 0\.6000, at least 0\.845.*waiver expired"),
+        (1, None, r"not those of the problem definition here:\n  roc_auc: 0\.6000, at least 0\.845 demanded: failed"),
+    ],
+)
+def test_a_waiver_counts_until_it_expires_and_only_where_it_stands_here_too(
+    preview: Preview,
+    dev: Stage,
+    candidate: Path,
+    small_problem: Problem,
+    set_problem: Callable[[Problem], None],
+    theirs: int,
+    ours: int | None,
+    refusal: str | None,
+) -> None:
+    expires = datetime.now(UTC) + timedelta(days=theirs)
+    low = {"measured": 0.6, "result": "waived", "waiver_expires": expires}
+    gates = tuple(
+        gate.model_copy(update=low if gate.name == "roc_auc" else {})
+        for gate in passing_gates(candidate, small_problem)
+    )
+    digest = release_into(dev, candidate, small_problem, gates=gates)
+    set_problem(load_problem().model_copy(update={"waivers": () if ours is None else waived_for(ours)}))
+    if refusal is None:
         assert preview(dev, digest) == digest
     else:
-        with pytest.raises(PinRefused, match="waiver that has expired: roc_auc"):
+        with pytest.raises(PinRefused, match=refusal):
             preview(dev, digest)
+
+
+def test_gates_that_are_tightened_refuse_what_is_new_and_let_stay_what_was_deployed(
+    preview: Preview, dev: Stage, digest: str, set_problem: Callable[[Problem], None]
+) -> None:
+    quality = load_problem().gates.quality
+    strict = quality.model_copy(update={"roc_auc": quality.roc_auc.model_copy(update={"minimum": 0.95})})
+    gates = load_problem().gates.model_copy(update={"quality": strict})
+    set_problem(load_problem().model_copy(update={"gates": gates}))
+    with pytest.raises(PinRefused, match=r"roc_auc: 0\.9000, at least 0\.95 demanded: failed, missed by 0\.05"):
+        preview(dev, digest)
+    dev.ledger.append("deployed", dev.signer(AUTHOR), digest, {"url": "http://x"})
+    assert preview(dev, digest) == digest
+
+
+@pytest.mark.parametrize(("waived_days", "passes"), [(None, False), (-1, False), (1, True)])
+def test_code_that_no_commit_holds_needs_a_waiver_outside_dev(
+    preview: Preview,
+    dev: Stage,
+    tmp_path: Path,
+    candidate: Path,
+    small_problem: Problem,
+    waived_days: int | None,
+    passes: bool,
+) -> None:
+    spoilt = shutil.copytree(candidate, tmp_path / "modified")
+    evaluation = read_evaluation(spoilt).model_copy(update={"code_modified": True})
+    (spoilt / EVALUATION_FILE).write_text(evaluation.model_dump_json(), encoding="utf-8")
+    digest = release_into(dev, spoilt, small_problem)
+    assert preview(dev, digest) == digest
+    test = stage(tmp_path, "test")
+    brought(dev, test, digest)
+    if waived_days is not None:
+        expires = (datetime.now(UTC) + timedelta(days=waived_days)).isoformat()
+        check: JsonValue = {"name": "code", "result": "waived", "note": "a trial", "waiver_expires": expires}
+        test.ledger.append("gated", test.signer(AUTHOR), digest, {"passed": True, "checks": [check]})
+    if passes:
+        assert preview(test, digest) == digest
+    else:
+        with pytest.raises(PinRefused, match=r"can't be reviewed: it was made by a checkout that differed from commit"):
+            preview(test, digest)
+
+
+@pytest.mark.parametrize(
+    ("expires", "passes"),
+    [("2020-01-01T00:00:00+00:00", False), (None, False), ("never", False), ("2999-01-01T00:00:00+00:00", True)],
+)
+def test_a_check_that_was_waived_until_yesterday_lets_nothing_new_be_deployed(
+    preview: Preview, dev: Stage, tmp_path: Path, digest: str, expires: str | None, passes: bool
+) -> None:
+    test = stage(tmp_path, "test")
+    brought(dev, test, digest)
+    check: JsonValue = {"name": "shadow", "result": "waived", "note": "nobody asks", "waiver_expires": expires}
+    test.ledger.append("gated", test.signer(AUTHOR), digest, {"passed": True, "checks": [check]})
+    if not passes:
+        with pytest.raises(PinRefused, match=r"a waiver that has expired: shadow \(.*`mlops promote` again"):
+            preview(test, digest)
+        test.ledger.append("deployed", test.signer(AUTHOR), digest, {"url": "http://x"})
+    assert preview(test, digest) == digest
+
+
+def test_a_waiver_of_another_environments_checks_says_nothing_here(
+    preview: Preview, dev: Stage, tmp_path: Path, candidate: Path, small_problem: Problem
+) -> None:
+    spoilt = shutil.copytree(candidate, tmp_path / "modified")
+    evaluation = read_evaluation(spoilt).model_copy(update={"code_modified": True})
+    (spoilt / EVALUATION_FILE).write_text(evaluation.model_dump_json(), encoding="utf-8")
+    digest = release_into(dev, spoilt, small_problem)
+    test, prod = stage(tmp_path, "test"), stage(tmp_path, "prod")
+    brought(dev, test, digest)
+    expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    check: JsonValue = {"name": "code", "result": "waived", "note": "a trial", "waiver_expires": expires}
+    test.ledger.append("gated", test.signer(AUTHOR), digest, {"passed": True, "checks": [check]})
+    assert preview(test, digest) == digest
+    brought(test, prod, digest)
+    with pytest.raises(ReleaseRefused, match="can't be reviewed"):
+        approve(prod, digest, 14, prod.signer(APPROVER), load_problem())
 
 
 def test_a_bundle_that_was_only_copied_has_no_evidence(
@@ -143,7 +249,8 @@ def test_evidence_of_the_wrong_environment_is_refused(
 ) -> None:
     prod = stage(tmp_path, "prod")
     brought(dev, prod, digest)
-    approve(prod, digest, 14, prod.signer(APPROVER))
+    with pytest.raises(ReleaseRefused, match="evidence of local-dev"):
+        approve(prod, digest, 14, prod.signer(APPROVER), load_problem())
     with pytest.raises(PinRefused, match=r"evidence of local-dev \(dev\), but prod demands that of test"):
         preview(prod, digest)
 
@@ -180,7 +287,7 @@ def test_a_missing_approval_is_refused(preview: Preview, prod: Stage, digest: st
 
 
 def test_an_approval_of_somebody_else_is_enough(preview: Preview, prod: Stage, digest: str) -> None:
-    approve(prod, digest, 14, prod.signer(APPROVER))
+    approve(prod, digest, 14, prod.signer(APPROVER), load_problem())
     assert preview(prod, digest) == digest
 
 
@@ -203,10 +310,38 @@ def test_a_self_approval_is_refused(
     maker = person(prod.store, made_by.lower(), tmp_path)
     prod.trusted.add(maker.public)
     with pytest.raises(ReleaseRefused, match="can't approve it"):
-        approve(prod, digest, 14, maker)
+        approve(prod, digest, 14, maker, load_problem())
     expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     prod.ledger.append("approved", maker, digest, {"expires_at": expires})
     with pytest.raises(PinRefused, match="too few approvals for prod: 1 by people other than its author"):
+        preview(prod, digest)
+
+
+def test_who_approves_is_decided_by_the_key_and_not_by_the_spelling(
+    preview: Preview, prod: Stage, digest: str, tmp_path: Path
+) -> None:
+    """Another name for the author's key is refused by the folder of keys; another key under the author's name counts
+    for nothing; another person's key counts however like the author's its name is."""
+    folder = personal_folder()
+    shutil.copy(folder / f"{AUTHOR}.pub", folder / "auth0r@example.org.pub")
+    with pytest.raises(PinRefused, match="have the same key"):
+        preview(prod, digest)
+    (folder / "auth0r@example.org.pub").unlink()
+    like = person(prod.store, f"{AUTHOR.replace('@', '@mail.')}", tmp_path)
+    prod.trusted.add(like.public)
+    approve(prod, digest, 14, like, load_problem())
+    assert preview(prod, digest) == digest
+
+
+def test_a_machine_approves_nothing_that_anybody_made(preview: Preview, prod: Stage, digest: str) -> None:
+    new_key("ci@example.org", None, is_machine=True)
+    machine = signer(prod.store, "ci@example.org")
+    prod.trusted.add(machine.public)
+    with pytest.raises(ReleaseRefused, match="is a machine's key, which approves nothing"):
+        approve(prod, digest, 14, machine, load_problem())
+    expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    prod.ledger.append("approved", machine, digest, {"expires_at": expires})
+    with pytest.raises(PinRefused, match="has too few approvals for prod"):
         preview(prod, digest)
 
 

@@ -118,7 +118,20 @@ def test_only_a_digest_names_a_release(store: Store, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../escape", "/etc/passwd", "a/../../b", "a//b", "./a", "a\\..\\b", "manifest.json", "", "a\n", "a" * 600, "a/"],
+    [
+        "../escape",
+        "/etc/passwd",
+        "a/../../b",
+        "a//b",
+        "./a",
+        "a\\..\\b",
+        "manifest.json",
+        "",
+        "a\n",
+        "a" * 600,
+        "a/",
+        ".writing-1/a",
+    ],
 )
 def test_a_manifest_that_names_a_path_outside_the_bundle_is_refused(
     store: Store, built: Path, tmp_path: Path, name: str

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml.errors import InputRefused, ReleaseRefused
 from ml.release.checkout import project_root
-from ml.release.stackfile import pin, pinned, stack_file, unpin
+from ml.release.stackfile import drop_salt, pin, pinned, stack_file, unpin
 
 ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
@@ -126,6 +126,23 @@ def test_a_file_that_is_not_understood_is_refused_and_left_alone(tmp_path: Path,
         pin(file, ONE)
     assert file.read_bytes() == data
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_salt_of_a_passphrase_goes_and_nothing_else(tmp_path: Path, newline: str) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    write(file, "# why\nencryptionsalt: v1:abc=\nconfig:\n  mlops:owner: 'x' # encryptionsalt: no\n", newline)
+    drop_salt(file)
+    assert (
+        file.read_bytes() == "# why\nconfig:\n  mlops:owner: 'x' # encryptionsalt: no\n".replace("\n", newline).encode()
+    )
+
+
+def test_the_salt_stays_beside_a_secret_which_it_takes_to_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    before = write(file, "encryptionsalt: v1:abc=\nconfig:\n  mlops:alert_emails:\n    - secure: v1:x\n", "\n")
+    drop_salt(file)
+    assert file.read_bytes() == before
 
 
 def test_only_a_digest_is_pinned(tmp_path: Path) -> None:

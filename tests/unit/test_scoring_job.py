@@ -91,6 +91,19 @@ def test_the_type_of_the_columns_does_not_matter(
     check(tmp_path / "out", expected, published)
 
 
+def test_a_warehouses_decimals_are_scored_identifiers_too(
+    tmp_path: Path, frame: pd.DataFrame, score: Score, expected: pd.DataFrame
+) -> None:
+    rows = pa.Table.from_pandas(frame.drop(columns="note"), preserve_index=False)
+    unloaded = {name: rows.column(name).cast(pa.int64()).cast(pa.decimal128(38, 0)) for name in rows.column_names}
+    pq.write_table(pa.table(unloaded), tmp_path / "in.parquet")
+    score(tmp_path / "in.parquet")
+    found = pq.read_table(tmp_path / "out")
+    assert found.schema.field("id").type == pa.decimal128(38, 0)
+    assert [int(name) for name in found.column("id").to_pylist()] == expected["id"].tolist()
+    np.testing.assert_allclose(found.column("score").to_numpy(), expected["score"], rtol=0, atol=1e-12)
+
+
 def test_csv_gives_the_same_bytes_as_parquet(tmp_path: Path, frame: pd.DataFrame, score: Score) -> None:
     frame.to_parquet(tmp_path / "in.parquet", row_group_size=100_000)
     frame.to_csv(tmp_path / "in.csv", index=False)

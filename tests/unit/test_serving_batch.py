@@ -9,6 +9,8 @@ import pytest
 
 from ml.release.schema import BundleSchema
 from ml.serving.app import ModelServer
+from ml.serving.batch import ALONE, AT_LEAST, LOOKS
+from ml.serving.front import SPARE
 from ml.serving.http import Response
 from ml.serving.model import ServedModel
 from ml.store import Store
@@ -90,6 +92,74 @@ def test_a_model_that_fails_on_one_answers_the_others(
         found = await ask_at_once(app, {key: json.dumps(row).encode() for key, row in bodies.items()})
         assert {key: answer.status for key, answer in found.items()} == {"good": 200, "bad": 500, "better": 200}
         assert sorted(name for one in app._log._queue for name in one.prediction_ids) == ["better", "good"]
+
+    play(scenario())
+
+
+def test_who_always_comes_alone_waits_for_nobody_until_others_come(
+    tmp_path: Path, store: Store, small_problem: Any, published: str
+) -> None:
+    async def scenario() -> None:
+        settings = settings_of(tmp_path, store)
+        state(settings, published)
+        app = ModelServer(settings)
+        await app.host.reload()
+        body = json.dumps(BundleSchema.of(small_problem).example).encode()
+
+        async def is_answered_at_once() -> bool:
+            answers: list[Response] = []
+            headers = {"content_type": "application/json"}
+            assert app.quick(scope_of(**headers), body, lambda response, _: answers.append(response))
+            at_once = bool(answers)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert [answer.status for answer in answers] == [200]
+            return at_once
+
+        at_once = [await is_answered_at_once() for _ in range(4 * LOOKS)]
+        assert not any(at_once[:ALONE])
+        assert at_once[ALONE:].count(False) == 3  # which look for others
+        while await is_answered_at_once():
+            pass
+        bodies = dict.fromkeys(map(str, range(LOOKS + 3)), body)
+        logged = len(app._log._queue)
+        assert {answer.status for answer in (await ask_at_once(app, bodies)).values()} == {200}
+        assert len(app._log._queue) - logged == LOOKS  # all but one alone, then the others as one
+        assert not await is_answered_at_once()
+
+    play(scenario())
+
+
+def test_past_what_a_round_can_read_it_says_so_at_once(
+    tmp_path: Path, store: Store, small_problem: Any, published: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        settings = settings_of(tmp_path, store)
+        state(settings, published)
+        app = ModelServer(settings)
+        await app.host.reload()
+        body = json.dumps(BundleSchema.of(small_problem).example).encode()
+        monkeypatch.setattr("ml.serving.batch.ROUND_S", -1.0)
+        found = await ask_at_once(app, {str(number): body for number in range(AT_LEAST + 2)})
+        assert [answer.status for answer in found.values()].count(200) == AT_LEAST
+        late = found[str(AT_LEAST)]
+        assert (late.status, late.headers["Retry-After"]) == (429, "1")
+        assert {key: it.status for key, it in (await ask_at_once(app, {"next": body})).items()} == {"next": 200}
+
+    play(scenario())
+
+
+def test_health_is_said_where_it_is_asked_and_by_spare_connections(tmp_path: Path, store: Store) -> None:
+    async def scenario() -> None:
+        app = ModelServer(settings_of(tmp_path, store))
+        answers: list[Response] = []
+        scope = scope_of("/health", "GET") | {"state": {SPARE: True}}
+        assert app.quick(scope, b"", lambda response, _: answers.append(response))
+        there = await ask(app, "GET", "/health")
+        assert [(answer.status, answer.body) for answer in answers] == [(200, there.body)]
+        metrics = (await ask(app, "GET", "/metrics")).body.decode()
+        assert 'mlops_requests_total{route="/health",status="200"} 2.0' in metrics
+        assert not app.quick(scope_of("/health", "DELETE"), b"", lambda *_: None)
 
     play(scenario())
 

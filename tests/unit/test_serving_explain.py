@@ -1,7 +1,6 @@
 """Reasons add up to the score, are the same for the same row, and agree with what is known exactly."""
 
 import json
-import sys
 from itertools import combinations
 from math import factorial
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.errors import MlopsError, ReleaseRefused
+from ml.errors import ReleaseRefused
 from ml.problem import Problem
 from ml.release.explanation import write_explanation
 from ml.release.schema import BundleSchema
@@ -21,6 +21,8 @@ from ml.serving.explain import EXPLANATION_FILE, Explainer, Explanation
 from ml.serving.model import MAXIMUM_EXPLAINED_ROWS
 from ml.store import Store
 from tests.unit.test_serving_app import JSON, ask, play, serving, settings_of
+
+pytestmark = pytest.mark.slow
 
 RANDOM = np.random.default_rng(7)
 BACKGROUND = RANDOM.integers(0, 5, (12, 4))
@@ -76,19 +78,29 @@ def test_many_orders_come_to_the_shapley_values_and_an_additive_model_needs_one(
     assert one[0] == pytest.approx(shapley(Additive(), row), abs=1e-12)
 
 
-def test_shap_is_used_with_and_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Python 3.12 and later it comes without."""
-    with_it = Explainer(Additive(), BACKGROUND, 1, 1).contributions(BACKGROUND[:1])
-    monkeypatch.setitem(sys.modules, "numba.core.config", None)
-    without = Explainer(Additive(), BACKGROUND, 1, 1).contributions(BACKGROUND[:1])
-    assert without[0] == with_it[0]
-    assert np.array_equal(without[1], with_it[1])
+@given(row=st.lists(st.integers(0, 5), min_size=4, max_size=4), permutations=st.integers(1, 3), seed=st.integers(0, 9))
+@settings(deadline=None, max_examples=10)
+def test_contributions_are_those_of_shap(row: list[int], permutations: int, seed: int) -> None:
+    matrix = np.array([row])
+    masker = shap.maskers.Independent(BACKGROUND, max_samples=len(BACKGROUND))
+    explain = shap.PermutationExplainer(Interacting().score, masker, seed=seed)
+    np.random.seed(seed)  # it draws its orders from numpy's global generator
+    theirs = explain(matrix, max_evals=permutations * (2 * len(row) + 1), silent=True)
+    base, ours = Explainer(Interacting(), BACKGROUND, permutations, seed).contributions(matrix)
+    assert base == pytest.approx(theirs.base_values[0], abs=1e-12)
+    assert ours[0] == pytest.approx(theirs.values[0], abs=1e-12)
 
 
-def test_an_installation_without_shap_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "shap", None)
-    with pytest.raises(MlopsError, match="Install the extra `explain`"):
-        Explainer(Additive(), BACKGROUND, 1, 1)
+def test_what_is_missing_in_the_row_and_in_all_of_the_background_changes_nothing() -> None:
+    class CountsMissing:
+        def score(self, matrix: np.ndarray) -> np.ndarray:
+            return np.isnan(matrix).mean(axis=1)
+
+    missing = np.nan
+    background = np.array([[missing, 1.0, missing], [missing, 2.0, 3.0]])
+    base, found = Explainer(CountsMissing(), background, 2, 1).contributions(np.array([[missing, missing, 3.0]]))
+    assert base == pytest.approx(0.5)
+    assert found[0].tolist() == pytest.approx([0, 1 / 3, -1 / 6])
 
 
 def test_a_row_has_the_same_reasons_alone_and_among_others() -> None:

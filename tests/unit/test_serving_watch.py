@@ -44,6 +44,14 @@ def test_a_sample_has_no_distance_to_itself_even_when_it_is_one_value() -> None:
     assert stability_index(scores(500), scores(500)) == 0
     assert stability_index(np.full(500, 0.5), np.full(500, 0.5)) == 0
     assert stability_index(np.full(500, 0.5), np.full(500, 0.9)) > 1
+    assert stability_index(np.full(500, 0.5), np.full(500, 0.1)) > 1
+
+
+@given(low=st.floats(0, 0.4), high=st.floats(0.6, 1), moved=st.floats(0, 1))
+def test_scores_of_two_values_share_no_bin_with_others(low: float, high: float, moved: float) -> None:
+    expected = np.repeat([low, high], 250)
+    found = np.repeat([low, moved], 250)
+    assert (stability_index(expected, found) > 1) == (moved not in (low, high) or moved == low)
 
 
 def test_the_stability_index_is_the_textbooks() -> None:
@@ -51,6 +59,13 @@ def test_the_stability_index_is_the_textbooks() -> None:
     expected = np.arange(1000) / 1000
     index = stability_index(expected, np.full(1000, 0.999))
     assert index == pytest.approx(0.9 * np.log(10) + 9 * (0.1 - 1e-4) * np.log(0.1 / 1e-4), rel=1e-3)
+
+
+@given(st.sampled_from([0, 1, 2, 30, 99, 100, 200]), st.sampled_from([0, 1, 2, 30, 99, 100, 200]))
+def test_too_few_answers_of_either_are_not_judged(champion: int, challenger: int) -> None:
+    watch = fed(scores(champion), scores(challenger, 1))
+    assert watch.is_judged == (min(champion, challenger) >= LIMITS.minimum)
+    assert watch.breach is None
 
 
 def test_moved_scores_are_a_breach_once_there_are_enough() -> None:

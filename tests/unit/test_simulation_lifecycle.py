@@ -66,6 +66,17 @@ def test_an_update_keeps_generated_ids(aws: Cloud) -> None:
     assert updated["description"] == "two"
 
 
+def test_a_version_is_counted_up_by_a_change_and_by_nothing_else(aws: Cloud) -> None:
+    kind = "batch/jobDefinition:JobDefinition"
+    given = {"type": "container", "containerProperties": json.dumps({"image": "registry.example/image:1"})}
+    made = aws.create(kind, "job", name="train", **given)
+    assert made["revision"] == 1
+    same = aws.update(kind, "job", made["id"], name="train", **given)
+    assert same["revision"] == 1
+    changed = aws.update(kind, "job", made["id"], name="train", **given, propagateTags=True)
+    assert changed["revision"] == 2
+
+
 def test_a_name_that_can_not_change_needs_a_new_resource_deleted_first_when_another_name_stays(aws: Cloud) -> None:
     difference = aws.diff(BUCKET, "store", {"bucket": "one"}, {"bucket": "two"})
     assert list(difference.replaces) == ["bucket"]

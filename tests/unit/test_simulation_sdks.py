@@ -19,6 +19,8 @@ from infra.simulation.wire import decode, encode, secret_names
 from tests.simulated import UNKNOWN, Refused, cloud
 from tests.wrong_programs import LATER, RIGHT, SDKS, WRONG, Clouds
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clouds(tmp_path: Path) -> Iterator[Clouds]:

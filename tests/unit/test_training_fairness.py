@@ -5,14 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.problem import FairnessGate, Problem, load_problem
-from ml.release.manifest import GroupRates
-from ml.training.fairness import RATES, group_labels, group_rates, largest_difference
+from ml.training.fairness import RATES, group_labels, group_rates
 
 
 def problem_about(column: str, minimum_rows: int = 1) -> Problem:
     """The project's problem with one protected attribute."""
     problem = load_problem()
-    gates = problem.gates.model_copy(update={"fairness": FairnessGate(minimum_group_rows=minimum_rows)})
+    gates = problem.gates.model_copy(
+        update={"fairness": FairnessGate(minimum_group_rows=minimum_rows, minimum_group_cases=1)}
+    )
     protected = tuple(p for p in problem.protected if p.column == column)
     return problem.model_copy(update={"protected": protected, "gates": gates})
 
@@ -25,7 +26,10 @@ def test_rates_are_shares_of_the_group(rows: list[tuple[int, bool, bool]]) -> No
     for group in group_rates(problem, frame, positive, held):
         mine = (group_labels(problem, problem.protected[0], frame) == group.group).to_numpy()
         of_positive, of_negative = mine & (positive == 1), mine & (positive == 0)
-        assert group.rows == mine.sum()
+        assert (group.rows, group.positives) == (mine.sum(), of_positive.sum())
+        if not group.rows:
+            assert (group.rates, group.judged) == ({}, False)
+            continue
         assert group.rates["selection_rate"] == pytest.approx(held[mine].mean())
         assert group.rates["accuracy"] == pytest.approx((held == positive)[mine].mean())
         assert ("true_positive_rate" in group.rates) == of_positive.any()
@@ -51,14 +55,16 @@ def test_small_groups_and_undeclared_codes_are_shown_and_not_judged() -> None:
         "none of the groups": False,
     }
     assert {rate for group in groups for rate in group.rates} <= set(RATES)
-    assert largest_difference(groups, "SEX", "true_positive_rate") == 0.0
 
 
-def test_the_difference_is_between_the_extremes() -> None:
-    groups = tuple(
-        GroupRates(attribute="SEX", group=str(rate), rows=9, rates={"accuracy": rate}, judged=True)
-        for rate in (0.5, 0.9, 0.7)
+def test_a_group_of_the_definition_that_no_row_is_in_is_named() -> None:
+    groups = group_rates(
+        problem_about("SEX"), pd.DataFrame({"SEX": [1, 1]}), np.ones(2, dtype=np.int8), np.array([True, False])
     )
-    assert largest_difference(groups, "SEX", "accuracy") == pytest.approx(0.4)
-    assert largest_difference(groups, "SEX", "selection_rate") == 0.0
-    assert largest_difference(groups, "AGEP", "accuracy") == 0.0
+    assert {(group.group, group.rows, group.judged) for group in groups} == {("male", 2, True), ("female", 0, False)}
+
+
+def test_no_row_at_all_is_no_traceback() -> None:
+    nothing = pd.DataFrame({"SEX": pd.Series([], dtype="int64")})
+    groups = group_rates(problem_about("SEX"), nothing, np.zeros(0, dtype=np.int8), np.zeros(0, dtype=bool))
+    assert [(group.rows, group.judged) for group in groups] == [(0, False), (0, False)]

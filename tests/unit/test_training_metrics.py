@@ -48,6 +48,24 @@ def test_expected_cost_and_accuracy_by_hand() -> None:
     assert values["accuracy_at_half"] == pytest.approx(3 / 5)
 
 
+def test_a_score_of_a_half_is_a_positive_at_half() -> None:
+    positive, scores = np.array([1, 0], dtype=np.int8), np.array([0.5, 0.4])
+    assert ScoredRows(positive, scores, 0.6, COSTS).values()["accuracy_at_half"] == 1.0
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -0.1, 1.1])
+def test_a_score_that_is_no_probability_defines_no_metric(score: float) -> None:
+    """As a decision it would count as negative, and a model of such scores would look cheap."""
+    positive, scores = np.zeros(40, dtype=np.int8), np.full(40, 0.1)
+    wrong, right = (
+        ScoredRows(positive, np.append(scores[1:], score), 0.6, COSTS),
+        ScoredRows(positive, scores, 0.6, COSTS),
+    )
+    assert all(map(np.isnan, wrong.values().values()))
+    intervals = difference_intervals(wrong, right, samples=100, confidence=0.9, seed=1)
+    assert all(np.isnan(bound) for interval in intervals.values() for bound in interval)
+
+
 def test_calibration_error_is_the_gap_between_score_and_share() -> None:
     positive = np.array([0] * 30 + [1] * 10 + [1] * 40 + [0] * 20, dtype=np.int8)
     scores = np.array([0.25] * 40 + [0.9] * 60)
@@ -67,3 +85,14 @@ def test_intervals_are_seeded_and_hold_the_difference() -> None:
     low, high = intervals["roc_auc"]
     assert 0 < low < good.values()["roc_auc"] - poor.values()["roc_auc"] < high
     assert difference_intervals(good, good, samples=100, confidence=0.95, seed=3)["roc_auc"] == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("confidence", "errors"), [(0.8, 1.28), (0.95, 1.96)])
+def test_intervals_are_as_wide_as_their_confidence_asks(confidence: float, errors: float) -> None:
+    """The Brier score is a mean, whose interval the central limit theorem gives."""
+    random = np.random.default_rng(7)
+    positive, ours, theirs = (random.random(400) < 0.5).astype(np.int8), random.random(400), random.random(400)
+    model, baseline = (ScoredRows(positive, scores, 0.5, COSTS) for scores in (ours, theirs))
+    low, high = difference_intervals(model, baseline, samples=1000, confidence=confidence, seed=3)["brier"]
+    standard_error = ((ours - positive) ** 2 - (theirs - positive) ** 2).std() / np.sqrt(400)
+    assert (high - low) / 2 == pytest.approx(errors * standard_error, rel=0.1)

@@ -40,3 +40,9 @@ def test_uncalibrated_scores_take_the_cheapest_threshold() -> None:
     threshold = choose_threshold(PROBLEM, positive, chance / 2)
     assert threshold.chosen == threshold.empirical == pytest.approx(PROBLEM.cost_threshold / 2, abs=0.05)
     assert threshold.empirical_cost < threshold.theoretical_cost
+
+
+def test_a_score_at_the_threshold_is_held_to_be_positive() -> None:
+    scores, positive = np.array([PROBLEM.cost_threshold, 0.0]), np.array([0, 1], dtype=np.int8)
+    found = choose_threshold(PROBLEM, positive, scores)
+    assert found.theoretical_cost == pytest.approx((FALSE_POSITIVE + FALSE_NEGATIVE) / 2)

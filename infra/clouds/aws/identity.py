@@ -19,9 +19,10 @@ __all__ = ["Identity", "store_access"]
 
 LONGEST_ROLE_NAME = 64
 SESSION_S = 3600
+ERASED = ("privacy/erasures", "privacy/left-out")  # whose labels join no prediction
 # What each workload reads and writes, by prefix of the store.
 READS = {
-    "training": ("runtime", "data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions"),
+    "training": ("runtime", "data", "datasets", "bundles", "signatures", "ledger", "labels", "predictions", *ERASED),
     "scoring": ("runtime", "bundles", "signatures", "ledger", "scoring"),
     "serving": ("bundles", "signatures", "ledger", "privacy"),  # whose predictions are not to be kept
     "monitoring": (
@@ -35,6 +36,7 @@ READS = {
         "monitoring",
         "capture",
         "retraining",
+        *ERASED,
     ),
     # Where the endpoint writes no log of its own, the monitor brings it there: Databricks' inference table.
     "logging": (
@@ -51,17 +53,18 @@ READS = {
     "tracking": ("tracking",),
     "ci": (
         *("data", "datasets", "training", "tracking", "bundles", "signatures", "ledger"),
-        *("monitoring", "predictions", "labels"),
+        *("monitoring", "predictions", "labels", *ERASED),
     ),
 }
 WRITES = {
     "training": ("data", "tracking", "training", "retraining"),  # a job of SageMaker leaves its output as this role
     "scoring": ("scoring",),
-    "serving": ("predictions", "capture", "privacy/pseudonym.key"),  # the key is made by whoever needs it first
+    # The key is made by whoever needs it first; what comes after its person's erasure is left out, and noted.
+    "serving": ("predictions", "capture", "privacy/pseudonym.key", "privacy/left-out"),
     "monitoring": ("monitoring", "retraining"),
-    "logging": ("monitoring", "retraining", "predictions", "privacy/pseudonym.key"),
+    "logging": ("monitoring", "retraining", "predictions", "privacy/pseudonym.key", "privacy/left-out"),
     "tracking": ("tracking",),
-    "ci": ("data", "datasets", "bundles", "signatures", "ledger"),
+    "ci": ("data", "datasets", "bundles", "signatures", "ledger", "releases"),
 }
 BELOW = ("", "/*")
 # Parts of a scoring are moved to where they are published; predictions on people who were erased meanwhile go.

@@ -17,11 +17,11 @@ __all__ = ["EXTRA", "LIBRARIES", "Wheel", "build"]
 PROJECT = Path(__file__).parents[3]
 BUILT = PROJECT / ".mlops" / "wheels"
 FILES = ("README.md", "LICENSE")
-LIBRARIES = ("train", "explain", "monitor", "feedback", "s3")  # the extras that the jobs' tasks need
+LIBRARIES = ("train", "monitor", "feedback", "s3")  # the extras that the jobs' tasks need
 EXTRA = "jobs"  # all of that, and what it needs itself, in one version each
 EXTRAS = "[project.optional-dependencies]\n"
 PACKAGE, KEYS = "ml", "keys"
-PUBLIC = (".pub", ".revoked")  # whose signatures count, and whose no more
+PUBLIC = (".pub", ".revoked", ".machine")  # whose signatures count, whose no more, and who is no person
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from infra.clouds.local._private import private_folder
+
 replaced_by = ("path",)
 
 
@@ -17,7 +19,7 @@ def refuse(_old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
 def create(new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Make the folder; one that is there, with data of an earlier stack, is taken over."""
     path = Path(new["path"])
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path)
     return str(path), {"uri": path.as_uri()}
 
 

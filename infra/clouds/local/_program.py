@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.clouds.local import _launch, _supervisor
+from infra.clouds.local._private import UMASK, private_folder, write_private
 
 replaced_by = ("root", "name")
 ALIVE = ("STARTING", "RUNNING", "BACKOFF")
@@ -29,6 +30,7 @@ redirect_stderr=true
 stdout_logfile={log}
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
+umask={umask:03o}
 """
 
 
@@ -42,17 +44,15 @@ def create(new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     root, name = Path(new["root"]), str(new["name"])
     _remove(root, name)
     for folder in new["folders"]:
-        (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(root / folder)
     for path, text in new["files"].items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (root / path).write_text(text, encoding="utf-8")
+        write_private(root / path, text.encode())
     specification = _specification(root, name)
-    specification.write_text(
-        json.dumps({key: new[key] for key in ("command", "environment")} | {"folder": str(root)}), encoding="utf-8"
-    )
+    started_as = {key: new[key] for key in ("command", "environment")} | {"folder": str(root)}
+    write_private(specification, json.dumps(started_as).encode())
     command = shlex.join([sys.executable, _launch.__file__, str(specification)])
-    text = CONFIGURATION.format(name=name, command=command, log=_log(root, name)).replace("%", "%%")
-    specification.with_suffix(".ini").write_text(text, encoding="utf-8")
+    text = CONFIGURATION.format(name=name, command=command, log=_log(root, name), umask=UMASK).replace("%", "%%")
+    write_private(specification.with_suffix(".ini"), text.encode())
     supervisor = _supervisor.client(root)
     supervisor.reloadConfig()
     supervisor.addProcessGroup(name)

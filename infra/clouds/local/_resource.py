@@ -55,7 +55,9 @@ class _Shell(dynamic.ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> dynamic.DiffResult:
         changed = [key for key in _news if not key.startswith("__") and _news[key] != _olds.get(key)]
         replaces = [key for key in changed if key in self._implementation.replaced_by]
-        return dynamic.DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+        strays = getattr(self._implementation, "has_strayed", None)  # only of what others can change under way
+        changes = bool(changed) or (strays is not None and strays(_id, _olds))
+        return dynamic.DiffResult(changes=changes, replaces=replaces, delete_before_replace=True)
 
     def create(self, props: Properties) -> dynamic.CreateResult:
         identifier, outputs = self._implementation.create(props)

@@ -14,11 +14,13 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from infra.clouds.local import _launch
+from infra.clouds.local._private import UMASK, private_folder, write_private
 
 __all__ = ["client", "is_running", "wait_until"]
 
 replaced_by = ("root",)
 START_TIMEOUT_S = 20.0
+NOT_FOR_PROGRAMS = ("PULUMI_", "MLOPS_KEY_PASSPHRASE")
 
 CONFIGURATION = """\
 [unix_http_server]
@@ -29,6 +31,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [supervisord]
 identifier={identifier}
 directory={root}
+umask={umask:03o}
 logfile={root}/logs/supervisord.log
 pidfile={root}/supervisord.pid
 childlogdir={root}/logs
@@ -46,13 +49,13 @@ def create(new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Start it in a session of its own (the engine ends its plugins' process groups) and wait until it answers."""
     root = Path(new["root"])
     _end(root)
-    for folder in ("logs", "programs"):
-        (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (root, root / "logs", root / "programs"):
+        private_folder(folder)
     for stale in (root / "programs").glob("*.ini"):
         stale.unlink()
     file = root / "supervisord.conf"
-    text = CONFIGURATION.format(socket=socket_of(root), identifier=new["identifier"], root=root)
-    file.write_text(text.replace("%", "%%"), encoding="utf-8")
+    text = CONFIGURATION.format(socket=socket_of(root), identifier=new["identifier"], root=root, umask=UMASK)
+    write_private(file, text.replace("%", "%%").encode())
     subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
         check=True,
@@ -60,13 +63,19 @@ def create(new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {_launch.MARK: str(root / "programs")},
+        umask=UMASK,
+        env=_environment() | {_launch.MARK: str(root / "programs")},
     )
     if not wait_until(lambda: is_running(root), START_TIMEOUT_S):
         raise RuntimeError(
             f"supervisord did not answer within {START_TIMEOUT_S:.0f} s; see {root}/logs/supervisord.log."
         )
     return str(root), {}
+
+
+def _environment() -> dict[str, str]:
+    """What a program needs: not the passphrases of whoever ran `pulumi up`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_PROGRAMS)}
 
 
 def read(identifier: str, state: dict[str, Any]) -> dict[str, Any] | None:

@@ -33,6 +33,8 @@ class Observability(pulumi.ComponentResource):
             "monitor",
             [
                 *(sys.executable, "-m", "ml", "monitor", "--store", args.foundation.store.uri, *endpoint),
+                *("--stack", args.config.stack, "--environment", args.config.environment.name),
+                *("--approvals-required", str(args.config.environment.approvals_required)),
                 *("--interval-s", str(args.config.environment.probe_interval_s)),
                 *("--host", host, "--port", str(ports.monitor)),
             ],

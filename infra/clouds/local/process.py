@@ -59,7 +59,7 @@ class Tracking(pulumi.ComponentResource):
             ready_path="/health",
             port=port,
             environment=_mlflow_environment(folder),
-            folders=["tracking/artifacts"],
+            folders=["tracking", "tracking/artifacts"],
         )
         self.uri = server.url
         self.register_outputs({"uri": self.uri})
@@ -93,6 +93,8 @@ class Endpoint(pulumi.ComponentResource):
             [
                 *(sys.executable, "-m", "ml", "serve", "--deployment", str(file), "--store", args.foundation.store.uri),
                 *("--host", args.foundation.network.host, "--port", str(port)),
+                *("--stack", args.config.stack, "--environment", args.config.environment.name),
+                *("--approvals-required", str(args.config.environment.approvals_required)),
             ],
             ready_path="/ready",
             port=port,
@@ -114,6 +116,8 @@ def _mlflow_environment(folder: Path) -> dict[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        # Its default takes whatever begins with `10.` or `192.168.`, which a name on the internet can.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1,127.0.0.1:*,localhost,localhost:*",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

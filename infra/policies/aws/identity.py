@@ -128,8 +128,9 @@ def _trusts_its_users(role: Resource, stack: Stack) -> Iterator[str]:
     trusted = {who for statement in statements(role, "assumeRolePolicy") for _, who in statement.principals}
     for resource in stack.resources:
         service = SERVICES.get(resource.type.partition("/")[0])
-        given = any(role.name in resource.sources.get(key, frozenset()) for key in GIVEN_AS)
-        if service and given and service not in trusted:
+        if service in (None, *trusted):
+            continue
+        if any(role.name in resource.sources.get(key, ()) for key in GIVEN_AS):
             yield f"the role is given to {resource.name!r}, and {service} may not take it"
 
 

@@ -1,7 +1,6 @@
 """Contracts from what their makers publish, kept on disk: reading a model of botocore takes tenths of a second."""
 
 import hashlib
-import os
 import re
 from functools import cache
 from importlib import metadata
@@ -11,7 +10,7 @@ import msgspec
 
 from infra.simulation.api.contract import Contract
 from infra.simulation.rules import Api, Rule, rule_for
-from infra.simulation.schema import Type, cache_folder, resource_schema
+from infra.simulation.schema import Type, cache_folder, keep, resource_schema
 
 __all__ = ["contract_of"]
 
@@ -35,10 +34,7 @@ def contract_of(token: str) -> Contract | None:
     contract = _compile(
         _input(publisher, rule.api), rule.api, Type("object", properties=schema.inputs), _supplied(rule)
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(contract))
-    temporary.replace(file)
+    keep(file, msgspec.json.encode(contract))
     return contract
 
 

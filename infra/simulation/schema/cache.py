@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,9 @@ __all__ = ["cache_folder", "function_schema", "keep", "resource_schema"]
 # Made once, here: msgspec 0.22 ends the process where two threads meet a type for the first time.
 RESOURCE = msgspec.json.Decoder(ResourceSchema)
 FUNCTION = msgspec.json.Decoder(FunctionSchema)
+PARSING = (
+    threading.Lock()
+)  # CPython 3.11 counts the depth of `ast.parse` once for all threads, and fails where two meet
 FORMAT = "3"  # raise it when what is derived from the same sources changes
 
 
@@ -30,7 +34,8 @@ def resource_schema(token: str) -> ResourceSchema | None:
     located = class_file(token)
     if located is None:
         return None
-    schema = source.read_resource(token, *located)
+    with PARSING:
+        schema = source.read_resource(token, *located)
     keep(file, msgspec.json.encode(schema))
     return schema
 
@@ -45,7 +50,8 @@ def function_schema(token: str) -> FunctionSchema | None:
     located = function_file(token)
     if located is None:
         return None
-    schema = source.read_function(token, located)
+    with PARSING:
+        schema = source.read_function(token, located)
     keep(file, msgspec.json.encode(schema))
     return schema
 

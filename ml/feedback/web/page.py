@@ -53,10 +53,11 @@ SESSION_KEY: Final = "review/session/cookie.key"
 REFRESH_S: Final = 60.0
 LABEL_BYTES: Final = 4 * 1024 * 1024
 HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none, a browser says of its own forms too that they come from nowhere
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -259,8 +260,10 @@ class _Pages:
             cases = self._queue.cases()
             case = self._queue.find(request.path_params["case"])
             row = self._queue.row(case)
-            view = case_view(self._problem, case, row | {"reasons": self._reasons.of(case, row)})
-            return {"view": view, "waiting": len(cases), "following": _after(cases, case.case)}
+            reasons, are_coming = self._reasons.beside(case, row)
+            view = case_view(self._problem, case, row | {"reasons": reasons})
+            following = _after(cases, case.case)
+            return {"view": view, "are_coming": are_coming, "waiting": len(cases), "following": following}
 
         found = await run_in_threadpool(load)
         return self._page(request, "case.html", status, user=user, error=error, note=note, **found)

@@ -23,6 +23,8 @@ LEEWAY_S: Final = 30
 FETCH_TIMEOUT_S: Final = 10.0
 MAXIMUM_BYTES: Final = 1024 * 1024
 MAXIMUM_TOKEN: Final = 8 * 1024
+DATES: Final = ("exp", "nbf", "iat")
+LATEST_S: Final = 253_402_300_799  # the end of the year 9999
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,8 @@ class Tokens:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
+            if not all(_is_date(claims[name]) for name in DATES if name in claims):
+                raise NotLetIn("token_malformed")
         except NotLetIn:
             raise
         except Exception as error:  # the library lets through what nesting and huge numbers do to a JSON parser
@@ -93,6 +97,11 @@ class Tokens:
             self._keys = _read(lambda: _get(self._settings.jwks), self._settings.jwks)
         except InputRefused as error:
             log.error("The keys of tokens stay as they were: %s", error)
+
+
+def _is_date(value: object) -> bool:
+    """Whether a claim is seconds since 1970, up to a year that a calendar has: the library takes any text or number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LATEST_S
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from ml.serving.explain import Explained
 from ml.serving.http import Response, json_response
 from ml.serving.model import Scored, ServedModel
 from ml.serving.protocols import native
-from ml.serving.protocols.body import envelope, error, is_given, plain, probabilities
+from ml.serving.protocols.body import envelope, error, is_given, json_body, plain, probabilities
 from ml.serving.protocols.mlflow import read_rows, require_no_parameters
 from ml.serving.protocols.route import Request, Route, Service, require_type
 from ml.serving.schema import RequestRefused, Rows
@@ -53,7 +53,7 @@ def routes(service: Service) -> list[Route]:
     async def score(request: Request) -> Response:
         require_type(request.scope, default="application/json")
         names = service.host.current.tables.names if service.host.current else []
-        return await service.answer(_call(await service.body(request), names), request)
+        return await service.answer(_call(await json_body(service, request), names), request)
 
     async def alive(_request: Request) -> Response:
         return json_response(200, {"status": "alive"})
@@ -85,11 +85,10 @@ def _call(body: bytes, names: list[str]) -> Call:
 
 
 def _read(model: ServedModel, data: bytes) -> Rows:
-    """A split table, a list of rows, or columns."""
-    if data.lstrip()[:1] != b"{":
-        return model.tables.rows(data)
-    is_split = "data" in msgspec.json.decode(data, type=dict[str, msgspec.Raw]) and "data" not in model.tables.names
-    return read_rows(model.tables, "dataframe_split", data) if is_split else model.tables.columns(data)
+    """A split table, a list of rows, or columns, as MLflow has them."""
+    is_object = data.lstrip()[:1] == b"{"
+    is_split = is_object and is_given(KEYS.decode(data).data) and "data" not in model.tables.names
+    return read_rows(model.tables, "dataframe_split" if is_split else "inputs", data)
 
 
 def _write(_model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None) -> Response:

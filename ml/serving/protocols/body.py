@@ -1,18 +1,54 @@
 """What the protocols' bodies and answers have in common."""
 
+import asyncio
 from itertools import repeat
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from ml.serving.explain import Explained
 from ml.serving.http import Response, json_response
 from ml.serving.model import Prediction, Scored, ServedModel
+from ml.serving.protocols.route import Request, Service
 from ml.serving.schema import RequestRefused, decoded, shown
 
-__all__ = ["envelope", "error", "is_given", "plain", "predictions", "probabilities", "require_model", "status_of"]
+__all__ = [
+    "as_json",
+    "envelope",
+    "error",
+    "is_given",
+    "json_body",
+    "json_of",
+    "plain",
+    "predictions",
+    "probabilities",
+    "require_model",
+    "status_of",
+]
 
 T = TypeVar("T")
+
+LARGE_BYTES: Final = 64 * 1024
+# What quotes and backslashes inside a text are while it is looked for: JSON itself has no such bytes.
+ESCAPES: Final = ((rb"\\", b"\0\1"), (rb"\"", b"\0\2"))
+
+
+def as_json(body: bytes) -> bytes:
+    """A body as JSON that was written by Python, R or C++: they write NaN for what is missing, and Infinity.
+
+    Infinity becomes a number that no column takes, to be named with its row and column.
+    """
+    if (b"NaN" not in body and b"Infinity" not in body) or b"\0" in body:
+        return body
+    for said, aside in ESCAPES:
+        body = body.replace(said, aside)
+    parts = body.split(b'"')  # every other one is inside a text
+    outside = b'"'.join(parts[::2]).replace(b"NaN", b"null").replace(b"Infinity", b"1e999")
+    parts[::2] = outside.split(b'"')
+    body = b'"'.join(parts)
+    for said, aside in reversed(ESCAPES):
+        body = body.replace(aside, said)
+    return body
 
 
 def envelope(body: bytes, shape: msgspec.json.Decoder[T], example: str) -> T:
@@ -30,9 +66,19 @@ def envelope(body: bytes, shape: msgspec.json.Decoder[T], example: str) -> T:
         raise RequestRefused(422, f"The body must be {example}{got}.") from error
 
 
+async def json_body(service: Service, request: Request) -> bytes:
+    """A request's body `as_json`."""
+    return await json_of(await service.body(request))
+
+
+async def json_of(body: bytes) -> bytes:
+    """A body `as_json`, which takes a large one long enough for others to notice."""
+    return as_json(body) if len(body) <= LARGE_BYTES else await asyncio.to_thread(as_json, body)
+
+
 def is_given(part: msgspec.Raw | msgspec.UnsetType) -> bool:
-    """Whether a part of an envelope was sent."""
-    return part is not msgspec.UNSET
+    """Whether a part of an envelope was sent; many clients send null for what they leave out."""
+    return plain(part) != b"null"
 
 
 def plain(part: msgspec.Raw | msgspec.UnsetType) -> bytes:

@@ -11,7 +11,7 @@ from ml.serving.call import Call
 from ml.serving.explain import Explained
 from ml.serving.http import Response, json_response
 from ml.serving.model import Scored, ServedModel
-from ml.serving.protocols.body import envelope, error, is_given, plain, predictions, require_model
+from ml.serving.protocols.body import envelope, error, is_given, json_body, plain, predictions, require_model
 from ml.serving.protocols.route import Request, Route, Service, require_type
 from ml.serving.schema import RequestRefused
 
@@ -44,7 +44,7 @@ def routes(service: Service) -> list[Route]:
     async def predict(request: Request) -> Response:
         require_type(request.scope, default="application/json")
         require_model(service.host.current, request.parameters["model"])
-        sent = envelope(await service.body(request), BODY, SHAPE)
+        sent = envelope(await json_body(service, request), BODY, SHAPE)
         if is_given(sent.instances) == is_given(sent.inputs):
             raise RequestRefused(422, f"The body must be {SHAPE}, got none or both of instances and inputs.")
         data = plain(sent.instances if is_given(sent.instances) else sent.inputs)

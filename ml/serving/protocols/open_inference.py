@@ -15,7 +15,7 @@ from ml.serving.explain import Explained
 from ml.serving.http import Response, Scope, header, json_response
 from ml.serving.model import Scored, ServedModel
 from ml.serving.protocols import tensors
-from ml.serving.protocols.body import envelope, error, require_model
+from ml.serving.protocols.body import as_json, envelope, error, require_model
 from ml.serving.protocols.route import JSON, Request, Route, Service, media_type
 from ml.serving.protocols.tensors import OUTPUTS, Tensor
 from ml.serving.schema import RequestRefused
@@ -31,7 +31,7 @@ class Output(msgspec.Struct):
     """One output that is asked for."""
 
     name: str
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    parameters: dict[str, Any] | None = None
 
 
 class Inference(msgspec.Struct):
@@ -39,7 +39,7 @@ class Inference(msgspec.Struct):
 
     inputs: list[Tensor]
     id: str | None = None
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    parameters: dict[str, Any] | None = None
     outputs: list[Output] | None = None
 
 
@@ -116,7 +116,7 @@ def _header_length(scope: Scope, body: bytes) -> int:
 
 
 def _call(json: bytes, binary: bytes) -> Call:
-    sent = envelope(json, BODY, SHAPE)
+    sent = envelope(as_json(json), BODY, SHAPE)
     unknown = [output.name[:60] for output in sent.outputs or [] if output.name not in OUTPUTS]
     if unknown:
         raise RequestRefused(422, f"There is no output {unknown[0]!r}; the model gives {' and '.join(OUTPUTS)}.")
@@ -127,14 +127,15 @@ def _write(
     sent: Inference, model: ServedModel, scored: Scored, request_id: str, _explained: Explained | None
 ) -> Response:
     arrays = tensors.outputs(scored)
-    wanted = sent.outputs or [Output(name, {}) for name in OUTPUTS]
-    by_default = sent.parameters.get("binary_data_output") is True
+    wanted = sent.outputs or [Output(name) for name in OUTPUTS]
+    by_default = (sent.parameters or {}).get("binary_data_output") is True
     described: list[dict[str, Any]] = []
     binary: list[bytes] = []
     for output in wanted:
         array = arrays[output.name]
         tensor: dict[str, Any] = {"name": output.name, "datatype": OUTPUTS[output.name], "shape": list(array.shape)}
-        if output.parameters.get("binary_data", by_default) is True:
+        is_binary = (output.parameters or {}).get("binary_data")
+        if by_default if is_binary is None else is_binary is True:
             binary.append(array.tobytes())
             tensor["parameters"] = {"binary_data_size": array.nbytes}
         else:

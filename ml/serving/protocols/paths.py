@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from ml.serving.model import MAXIMUM_EXPLAINED_ROWS
+from ml.serving.protocols.npy import NPY
 from ml.serving.protocols.sagemaker import CSV, JSON_LINES
-from ml.serving.protocols.shapes import Shapes, closed, inferred, one_of, predictions, probabilities, reference
+from ml.serving.protocols.shapes import Shapes, closed, inferred, one_of, opened, predictions, probabilities, reference
 from ml.serving.protocols.vertex import VertexRoutes
 
 __all__ = ["paths"]
@@ -13,6 +14,8 @@ Schema = dict[str, Any]
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 TEXT: Final[Schema] = {"type": "string"}
+NULL: Final[Schema] = {"type": "null"}
+NONE: Final[Schema] = {"enum": [None, {}]}
 REFUSED: Final = {
     "400": "The body or a row does not fit: the sentence names row, column, what was expected and what was sent.",
     "404": "Another model or version serves.",
@@ -43,22 +46,33 @@ def _invocations(shapes: Shapes) -> dict[str, Any]:
     rows, features = shapes.rows(lists=False), closed({"features": reference("Values")})
     mlflow = {
         "dataframe_split": shapes.split(),
-        "dataframe_records": shapes.rows(),
-        "instances": shapes.rows(),
-        "inputs": one_of(shapes.by_column(), shapes.rows()),
+        "dataframe_records": shapes.rows(wider=True),
+        "instances": shapes.rows(wider=True),
+        "inputs": one_of(shapes.by_column(), shapes.rows(wider=True)),
     }
+    others = dict.fromkeys(mlflow, NULL) | {"params": NONE}
     bodies = [
         reference("Row"),
         rows,
         closed({"rows": rows}),
+        reference("Values"),
+        {"type": "array", "items": reference("Values"), "minItems": 1},
         closed({"instances": {"type": "array", "items": features, "minItems": 1}}),
-        *(closed({key: schema}, {"params": {"enum": [None, {}]}}) for key, schema in mlflow.items()),
+        *(
+            opened({key: schema}, {name: said for name, said in others.items() if name != key})
+            for key, schema in mlflow.items()
+        ),
     ]
     table = {CSV: {"schema": TEXT}, JSON_LINES: {"schema": TEXT}}
-    answers = {JSON: {"schema": one_of(reference("Answer"), closed({"predictions": probabilities()}))}, **table}
+    answers = {
+        JSON: {"schema": one_of(reference("Answer"), closed({"predictions": probabilities()}))},
+        **table,
+        NPY: {"schema": TEXT},
+    }
     refusals = one_of(reference("Refusal"), reference("MlflowRefusal"))
     post = {
         "summary": "Predict, as SageMaker and MLflow ask for it: the content says whose protocol it is.",
+        "description": f"Arrays of numbers are sent in NumPy's format, as {NPY}.",
         "requestBody": _body({JSON: {"schema": one_of(*bodies)}, **table, CSV: {"schema": shapes.csv()}}),
         "responses": _responses(answers, refusals, (*PREDICTING, "406", "422")),
     }
@@ -77,7 +91,7 @@ def _azure(shapes: Shapes) -> dict[str, Any]:
         rows,
         closed({"rows": rows}),
         closed({"data": shapes.rows()}),
-        closed({"input_data": one_of(shapes.split(), shapes.rows(), shapes.by_column())}),
+        closed({"input_data": one_of(shapes.split(), shapes.rows(wider=True), shapes.by_column())}, {"params": NONE}),
     ]
     post = {
         "summary": "Predict, as Azure Machine Learning asks for it.",
@@ -89,10 +103,11 @@ def _azure(shapes: Shapes) -> dict[str, Any]:
 
 def _kserve(shapes: Shapes) -> dict[str, Any]:
     models = closed({"models": {"type": "array", "items": TEXT}})
+    keys = (("instances", "inputs"), ("inputs", "instances"))
     predict = {
         "summary": "Predict, as KServe's first protocol has it.",
         "parameters": [_parameter("model", shapes.name)],
-        "requestBody": _body(_json(one_of(closed({"instances": shapes.rows()}), closed({"inputs": shapes.rows()})))),
+        "requestBody": _body(_json(one_of(*(closed({key: shapes.rows()}, {other: NULL}) for key, other in keys)))),
         "responses": _responses(_json(predictions()), _own("KServeRefusal"), (*PREDICTING, "404")),
     }
     ready = _get(
@@ -149,7 +164,7 @@ def _vertex(shapes: Shapes, routes: VertexRoutes) -> dict[str, Any]:
             "get": _get("Whether a release serves: Vertex AI.", _json({}), "GoogleRefusal", ("503",))
         }
     if routes.predict:
-        plain = one_of(closed({}, {"explain": {"const": False}}), {"type": "null"})
+        plain = one_of(closed({}, {"explain": {"enum": [False, None]}}), NULL)
         explained = closed({"explain": {"const": True}})
         bodies = [
             closed({"instances": shapes.rows()}, {"parameters": plain}),

@@ -14,7 +14,7 @@ __all__ = ["JSON", "Handler", "Refuse", "Request", "Route", "Routes", "Service",
 
 JSON: Final = "application/json"
 PARAMETER: Final = re.compile(r"\{(\w+)\}")
-UTF_8: Final = re.compile(r"\s*charset\s*=\s*\"?utf-?8\"?\s*", re.IGNORECASE)
+UTF_8: Final = ("", "utf-8", "utf8", "us-ascii", "ascii")  # ASCII is UTF-8
 
 
 class Request(NamedTuple):
@@ -51,14 +51,15 @@ class Service(Protocol):
 class Route:
     """A path, its handlers by method, and the shape in which its protocol refuses; `{name}` stands for one part.
 
-    `call` is what a POST comes to, where it depends on the request's head and body alone: such requests can be
-    answered without a task of their own.
+    `call` is what a POST comes to, where it depends on the request's head and body alone, and `state` what a probe
+    is answered, where nothing is to be waited for: such requests can be answered without a task of their own.
     """
 
     path: str
     methods: Mapping[str, Handler]
     refuse: Refuse
     call: Callable[[Scope, bytes], Call] | None = None
+    state: Callable[[], Response] | None = None
     pattern: re.Pattern[str] | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,17 +102,21 @@ def media_type(scope: Scope, default: str) -> str:
             given = given or value.decode("latin-1")
         elif name == b"content-encoding":
             encoding = encoding or value.decode("latin-1")
-    if encoding not in (None, "identity"):
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         raise RequestRefused(415, "The body is compressed. Send it as it is.")
     given = given or default
-    return JSON if given == JSON else _kind(given)
-
-
-def _kind(given: str) -> str:
+    if given == JSON:
+        return JSON
     kind, *parameters = given.split(";")
-    if not all(UTF_8.fullmatch(parameter) for parameter in parameters if parameter.strip()):
+    if not all(map(_is_utf_8, parameters)):
         raise RequestRefused(415, f"The content type is {given[:100]!r}. Send text in UTF-8.")
     return kind.strip().lower()
+
+
+def _is_utf_8(parameter: str) -> bool:
+    """Whether a content type's parameter leaves the body in UTF-8; others than charset say what the body says."""
+    name, _, value = parameter.partition("=")
+    return name.strip().lower() != "charset" or value.strip().strip("\"'").lower().replace("_", "-") in UTF_8
 
 
 def require_type(scope: Scope, *, default: str = "") -> None:

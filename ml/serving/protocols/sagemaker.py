@@ -1,9 +1,9 @@
 """SageMaker's contract for a container: `GET /ping`, and `POST /invocations` in the format that the headers name.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and
-https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html. JSON is a native body or
-`{"instances": [{"features": [value, …]}, …]}`; JSON Lines have a row a line, bare or as `{"features": [value, …]}`;
-CSV has a row a line, in the order of the columns unless its first line names them.
+https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html. JSON is a native body, `[[value, …], …]`,
+`[value, …]`, or `{"instances": [{"features": [value, …]}, …]}`; JSON Lines have a row a line, bare or as
+`{"features": [value, …]}`; CSV has a row a line, in the order of the columns unless its first line names them.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ml.serving.explain import Explained
-from ml.serving.http import Response
+from ml.serving.http import Response, Scope, header
 from ml.serving.model import Scored, ServedModel
 from ml.serving.protocols.body import plain, predictions
 from ml.serving.schema import Mistake, RequestRefused, Rows, decoded, misfit, shown
@@ -27,6 +27,7 @@ __all__ = [
     "read_csv",
     "read_features",
     "read_lines",
+    "require_no_labels",
     "write_csv",
     "write_lines",
 ]
@@ -34,6 +35,7 @@ __all__ = [
 CSV: Final = "text/csv"
 JSON_LINES: Final = "application/jsonlines"
 LONGEST_LINE: Final = 64 * 1024
+LABELS: Final = re.compile(r";\s*label_size\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 IS_FEATURES: Final = re.compile(rb'\s*(\[\s*)?\{\s*"features"\s*:')
 
 
@@ -75,6 +77,17 @@ def read_lines(model: ServedModel, body: bytes) -> Rows:
     return read_features(model, data) if is_wrapped else model.tables.rows(data)
 
 
+def require_no_labels(scope: Scope) -> None:
+    """RequestRefused for CSV whose type says that labels stand before the columns: they would be read as values."""
+    said = LABELS.search(header(scope, b"content-type") or "")
+    if said and said[1] != "0":
+        raise RequestRefused(
+            415,
+            f"The content type says label_size={said[1][:20]}: lines that begin with labels. "
+            f"Send the columns' values alone, as {CSV} or {CSV};label_size=0.",
+        )
+
+
 def is_named_csv(body: bytes, names: Sequence[str]) -> bool:
     """Whether the first line of a CSV file names columns."""
     first = body.lstrip()[:LONGEST_LINE].split(b"\n", 1)[0]
@@ -83,13 +96,17 @@ def is_named_csv(body: bytes, names: Sequence[str]) -> bool:
 
 
 def read_csv(model: ServedModel, body: bytes) -> Rows:
-    """CSV: a row a line."""
+    """CSV: a row a line; where columns are named, MLflow's, those that the model doesn't take are left out."""
     rows = _cells(body)
     if not rows:
         raise RequestRefused(400, "The body is empty. Send a row a line.")
-    if is_named_csv(body, model.tables.names):
-        return model.tables.texts(rows[1:], [cell.strip() for cell in rows[0]])
-    return model.tables.texts(rows, None)
+    if not is_named_csv(body, model.tables.names):
+        return model.tables.texts(rows, None)
+    columns = [cell.strip() for cell in rows[0]]
+    places = [place for place, name in enumerate(columns) if name in model.tables.names]
+    if len(places) < len(columns) and all(len(row) == len(columns) for row in rows):
+        return model.tables.texts([[row[place] for place in places] for row in rows[1:]], [columns[p] for p in places])
+    return model.tables.texts(rows[1:], columns)
 
 
 def write_lines(
@@ -99,11 +116,14 @@ def write_lines(
     return Response(200, msgspec.json.Encoder().encode_lines(predictions(scored)), kind)
 
 
-def write_csv(_model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None) -> Response:
-    """Score and decision a line, without a header, as SageMaker joins them to the lines of its input."""
+def write_csv(
+    is_named: bool, _model: ServedModel, scored: Scored, _request_id: str, _explained: Explained | None
+) -> Response:
+    """Score and decision a line, as SageMaker joins them to the lines of its input, below their names where asked."""
     pairs = zip(scored.scores.tolist(), scored.decisions.tolist(), strict=True)
     text = "".join(f"{score!r},{decision}\n" for score, decision in pairs)
-    return Response(200, text.encode(), f"{CSV}; charset=utf-8")
+    text = f"score,decision\n{text}" if is_named else text
+    return Response(200, text.encode(), CSV)  # nothing behind it: SageMaker's PandasDeserializer takes no parameters
 
 
 def _is_row(line: bytes) -> bool:
@@ -121,6 +141,6 @@ def _cells(body: bytes) -> list[list[str]]:
     except UnicodeDecodeError as error:
         raise RequestRefused(400, f"The body is not UTF-8: byte {error.start}.") from error
     try:
-        return [row for row in csv.reader(text.splitlines(), strict=True) if any(cell.strip() for cell in row)]
+        return list(csv.reader((line for line in text.splitlines() if line.strip()), strict=True))
     except csv.Error as error:
         raise RequestRefused(400, f"The body is not CSV: {error}.") from error

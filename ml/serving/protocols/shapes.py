@@ -9,12 +9,13 @@ from typing import Any, Final
 from ml.serving.model import ServedModel
 from ml.serving.protocols.tensors import OUTPUTS, TYPES, column_type
 
-__all__ = ["COUNTS", "Shapes", "closed", "counted", "one_of", "reference"]
+__all__ = ["COUNTS", "Shapes", "closed", "counted", "one_of", "opened", "reference"]
 
 Schema = dict[str, Any]
 COUNTS: Final = (1, 2)
 LONGEST_CHOICE: Final = 1000
 TEXT: Final[Schema] = {"type": "string"}
+PARAMETERS: Final[Schema] = {"type": ["object", "null"], "title": "For extensions; those of binary tensors are read"}
 
 
 def reference(name: str) -> Schema:
@@ -30,6 +31,11 @@ def closed(required: Schema, optional: Schema | None = None) -> Schema:
         "additionalProperties": False,
         "properties": required | (optional or {}),
     }
+
+
+def opened(required: Schema, optional: Schema | None = None) -> Schema:
+    """An object with these properties, and others that are not read."""
+    return {"type": "object", "required": list(required), "properties": required | (optional or {})}
 
 
 def counted(items: Schema, count: int) -> Schema:
@@ -64,11 +70,13 @@ class Shapes:
             "minItems": len(self.columns),
             "maxItems": len(self.columns),
         }
-        return {"Values": values if self.columns else {"type": "array"}, **_refusals()}
+        selected = {"type": "object", "required": list(self.columns), "properties": self.columns}
+        return {"Values": values if self.columns else {"type": "array"}, "WiderRow": selected, **_refusals()}
 
-    def rows(self, maximum: int | None = None, *, lists: bool = True) -> Schema:
-        """A list of rows, as objects or as lists of values."""
-        kinds = [reference("Row"), reference("Values")] if lists else [reference("Row")]
+    def rows(self, maximum: int | None = None, *, lists: bool = True, wider: bool = False) -> Schema:
+        """A list of rows, as objects or as lists of values; `wider` ones may have columns that nobody reads."""
+        row = reference("WiderRow" if wider else "Row")
+        kinds = [row, reference("Values")] if lists else [row]
         limit = {"title": self._limit} if maximum is None else {"maxItems": maximum}
         return one_of(*({"type": "array", "items": kind, "minItems": 1} | limit for kind in kinds))
 
@@ -79,25 +87,27 @@ class Shapes:
 
     def split(self) -> Schema:
         """A table with its columns named once; any order will do, this is the release's."""
-        columns = {"const": list(self.columns)}
+        columns = {"enum": [list(self.columns), None]}
         values = {
             "type": "array",
             "items": reference("Values"),
             "minItems": 1,
             "title": self._limit,
         }
-        return closed({"columns": columns, "data": values}, {"index": {"title": "As pandas writes it; not read"}})
+        return closed({"data": values}, {"columns": columns, "index": {"title": "As pandas writes it; not read"}})
 
     def by_column(self) -> Schema:
-        """Column to list of values."""
-        return one_of(*(closed({n: counted(s, count) for n, s in self.columns.items()}) for count in COUNTS))
+        """Column to list of values; other columns are not read."""
+        return one_of(*(opened({n: counted(s, count) for n, s in self.columns.items()}) for count in COUNTS))
 
     def inference(self) -> Schema:
         """A request of the Open Inference Protocol, in JSON."""
         inputs = [self._tensors(count) for count in COUNTS] + [self._matrix(count) for count in COUNTS]
-        output = {"type": "object", "required": ["name"], "properties": {"name": {"enum": list(OUTPUTS)}}}
+        named = {"name": {"enum": list(OUTPUTS)}, "parameters": PARAMETERS}
+        output = {"type": "object", "required": ["name"], "properties": named}
         properties = {
             "id": {"type": ["string", "null"]},
+            "parameters": PARAMETERS,
             "inputs": {"anyOf": inputs},
             "outputs": {"type": ["array", "null"], "items": output},
         }
@@ -130,7 +140,7 @@ class Shapes:
 
     def _tensor(self, name: Schema, shape: Schema, data: Schema) -> Schema:
         properties = {"name": name, "shape": shape, "datatype": {"enum": self._types or [self._datatype]}, "data": data}
-        return {"type": "object", "required": list(properties), "properties": properties}
+        return opened(properties, {"parameters": PARAMETERS})
 
 
 def _choice(column: Schema) -> str:

@@ -38,7 +38,7 @@ class Tensor(msgspec.Struct):
     name: str
     shape: list[Annotated[int, msgspec.Meta(ge=0, le=2**31)]]
     datatype: str
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    parameters: dict[str, Any] | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -57,15 +57,13 @@ def rows(model: ServedModel, inputs: list[Tensor], binary: bytes) -> Rows:
         data = values[inputs[0].name]
         if isinstance(data, np.ndarray):
             return model.tables.matrix(data.reshape(-1, len(names)))
-        return model.tables.lists(
-            msgspec.json.encode([data[i : i + len(names)] for i in range(0, len(data), len(names))])
-        )
+        return model.tables.listed({name: data[place :: len(names)] for place, name in enumerate(names)})
     for tensor in inputs:
         if not tensor.shape or tensor.shape[1:] not in ([], [1]):
             raise RequestRefused(422, f"The input {tensor.name[:60]!r} has the shape {tensor.shape[:8]}. Send {WHOLE}.")
     if all(isinstance(data, np.ndarray) for data in values.values()):
         return model.tables.arrays({name: np.asarray(data) for name, data in values.items()})
-    return model.tables.columns(msgspec.json.encode({name: _listed(data) for name, data in values.items()}))
+    return model.tables.listed({name: _listed(data) for name, data in values.items()})
 
 
 def outputs(scored: Scored) -> dict[str, np.ndarray]:
@@ -74,7 +72,7 @@ def outputs(scored: Scored) -> dict[str, np.ndarray]:
 
 
 def _listed(data: np.ndarray | list[Any]) -> list[Any]:
-    return data if isinstance(data, list) else data.tolist()
+    return data if isinstance(data, list) else [None if value != value else value for value in data.tolist()]
 
 
 def _values(inputs: list[Tensor], binary: bytes) -> Iterator[np.ndarray | list[Any]]:
@@ -89,10 +87,10 @@ def _values(inputs: list[Tensor], binary: bytes) -> Iterator[np.ndarray | list[A
                 f"The input {tensor.name[:60]!r} has the datatype {tensor.datatype[:60]!r}; "
                 f"expected one of {', '.join(TYPES)}.",
             )
-        size = tensor.parameters.get("binary_data_size")
+        size = (tensor.parameters or {}).get("binary_data_size")
         if size is None:
             values = _from_json(tensor)
-        elif isinstance(size, int) and 0 <= size <= len(binary) - offset and not is_given(tensor.data):
+        elif type(size) is int and 0 <= size <= len(binary) - offset and not is_given(tensor.data):
             values = _from_binary(tensor, binary[offset : offset + size])
             offset += size
         else:
@@ -118,7 +116,17 @@ def _from_json(tensor: Tensor) -> np.ndarray | list[Any]:
         value = decoded(data)
     if not isinstance(value, list):
         raise RequestRefused(422, f"The data of {tensor.name[:60]!r} must be a list, got {shown(value)}.")
-    return list(_flat(value, len(tensor.shape)))
+    values: list[Any] = list(_flat(value, len(tensor.shape)))
+    if all(each is None or type(each) in (int, float) for each in values):
+        return np.array([_as_float(each) for each in values], dtype=np.float64)
+    return values
+
+
+def _as_float(value: float | None) -> float:
+    try:
+        return math.nan if value is None else float(value)
+    except OverflowError:  # an integer that no float holds, nor any column
+        return math.inf
 
 
 def _flat(value: object, depth: int) -> Iterator[object]:

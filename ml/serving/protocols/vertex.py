@@ -14,7 +14,7 @@ from ml.serving.call import Call
 from ml.serving.explain import Explained
 from ml.serving.http import Response, json_response
 from ml.serving.model import Scored, ServedModel
-from ml.serving.protocols.body import envelope, plain, predictions, status_of
+from ml.serving.protocols.body import envelope, json_body, plain, predictions, status_of
 from ml.serving.protocols.route import Request, Route, Service, require_type
 from ml.serving.schema import RequestRefused
 
@@ -23,11 +23,13 @@ __all__ = ["VertexRoutes", "refusal", "routes"]
 SHAPE: Final = '{"instances": [row, …]}, where "parameters": {"explain": true} asks for reasons'
 # google.rpc.Code, by status.
 CODES: Final = {
-    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
     413: "OUT_OF_RANGE",
     429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
     501: "UNIMPLEMENTED",
     503: "UNAVAILABLE",
 }
@@ -54,7 +56,7 @@ class VertexRoutes(NamedTuple):
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
     """What a request may say beside its rows."""
 
-    explain: bool = False
+    explain: bool | None = None
 
 
 class Instances(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,9 +73,9 @@ def routes(service: Service, paths: VertexRoutes) -> list[Route]:
     """The routes of this protocol, none outside Vertex AI."""
 
     async def predict(request: Request) -> Response:
-        require_type(request.scope)
-        sent = envelope(await service.body(request), BODY, SHAPE)
-        explain = sent.parameters is not None and sent.parameters.explain
+        require_type(request.scope, default="application/json")
+        sent = envelope(await json_body(service, request), BODY, SHAPE)
+        explain = sent.parameters is not None and sent.parameters.explain is True
         data = plain(sent.instances)
         return await service.answer(Call(lambda model: model.tables.rows(data), _write, explain), request)
 
@@ -89,7 +91,7 @@ def routes(service: Service, paths: VertexRoutes) -> list[Route]:
 def refusal(refused: RequestRefused, _request_id: str) -> Response:
     """Google's error shape, with each mistake as a field violation of google.rpc.BadRequest."""
     status = status_of(refused)
-    error: dict[str, object] = {"code": status, "message": refused.message, "status": CODES.get(status, "UNKNOWN")}
+    error: dict[str, object] = {"code": status, "message": refused.message, "status": _code(status)}
     if refused.mistakes:
         violations = [
             {
@@ -100,6 +102,10 @@ def refusal(refused: RequestRefused, _request_id: str) -> Response:
         ]
         error["details"] = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
     return json_response(status, {"error": error})
+
+
+def _code(status: int) -> str:
+    return CODES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
 
 
 def _write(_model: ServedModel, scored: Scored, _request_id: str, explained: Explained | None) -> Response:

@@ -47,3 +47,22 @@ if (form) {
   // Back in the browser's history brings the page as it was left.
   window.addEventListener("pageshow", () => { sent = false; });
 }
+
+// Reasons that are still being worked out are put in when they are there; what was typed stays.
+const AGAIN_MS = 1000;
+const fill = async () => {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const facts = fresh.getElementById("facts");
+    if (!answer.ok || answer.redirected || !facts) return; // signed out, or decided by somebody else
+    if (!fresh.getElementById("coming")) {
+      document.getElementById("facts").replaceChildren(...facts.childNodes);
+      return;
+    }
+  } catch {
+    // The page's server is away for a moment.
+  }
+  setTimeout(fill, AGAIN_MS);
+};
+if (document.getElementById("coming")) setTimeout(fill, AGAIN_MS);
