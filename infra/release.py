@@ -27,11 +27,11 @@ def check(
         return None
     from ml.errors import MlopsError
     from ml.problem import load_problem
-    from ml.release.keys import TrustedKeys
-    from ml.release.ledger import Ledger
     from ml.release.policy import Rules, require_deployable
-    from ml.release.witness import heads
     from ml.store import Store
+    from ml.trust.keys import TrustedKeys
+    from ml.trust.ledger import Ledger
+    from ml.trust.witness import heads
 
     environment = config.environment
     file = f"stacks/Pulumi.{config.stack}.yaml"

@@ -6,7 +6,7 @@ import click
 
 from ml.edge import sentences
 from ml.plugins import plugins
-from ml.release.checkout import require_own_checkout
+from ml.trust.checkout import require_own_checkout
 
 __all__ = ["main"]
 
@@ -23,10 +23,10 @@ COMMANDS = {
     "verify": "ml.release.lifecycle_command:verify",
     "hand-over": "ml.release.hand_over_command:hand_over",
     "ledger": "ml.release.ledger_command:ledger",
-    "keys": "ml.release.keys_command:keys",
+    "keys": "ml.trust.keys_command:keys",
     "predict": "ml.serving.command:predict",
     "serve": "ml.serving.command:serve",
-    "serve-keys": "ml.serving.access.command:serve_keys",
+    "serve-keys": "ml.access.command:serve_keys",
     "score": "ml.scoring.command:score",
     "monitor": "ml.monitoring.command:monitor",
     "replay": "ml.monitoring.replay_command:replay",

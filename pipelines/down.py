@@ -16,7 +16,7 @@ from infra.engine.ownership import require_own_backend, require_own_stack
 from ml.edge import sentences
 from ml.errors import MlopsError
 from ml.release.stackfile import drop_salt, stack_file, unpin
-from ml.release.witness import forget
+from ml.trust.witness import forget
 from pipelines._steps import PROJECT, StepFailed, environment_exists, local_stack, run, say, unlock
 
 __all__ = ["destroy"]

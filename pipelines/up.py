@@ -15,9 +15,9 @@ from infra.config import ConfigInvalid, StackConfig
 from infra.engine.environ import engine_environment
 from infra.engine.install import EngineMissing, install
 from infra.engine.ownership import require_own_backend, require_own_stack
+from ml.bundle.bundle import read_manifest
 from ml.edge import sentences
 from ml.errors import MlopsError
-from ml.release.bundle import read_manifest
 from ml.release.command import release
 from ml.release.stackfile import drop_salt, pinned, stack_file, unpin
 from ml.runtime import Runtime

@@ -13,16 +13,16 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+from ml.bundle.bundle import MANIFEST_FILE, digest_of, publish
+from ml.bundle.definition import measured_under
+from ml.bundle.manifest import Gate, GroupRates, MetricResult
 from ml.problem import Categorical, Problem, load_problem
 from ml.release.build import Origin, build
-from ml.release.bundle import MANIFEST_FILE, digest_of, publish
-from ml.release.definition import measured_under
-from ml.release.keys import TrustedKeys, signer
-from ml.release.manifest import Gate, GroupRates, MetricResult
-from ml.release.signing import sign
 from ml.store import Store
 from ml.training.evaluation import Evaluation
 from ml.training.provenance import problem_digest
+from ml.trust.keys import TrustedKeys, signer
+from ml.trust.signing import sign
 from tests.shared import shared_folder
 
 if TYPE_CHECKING:

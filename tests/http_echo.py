@@ -6,11 +6,11 @@ from typing import Any
 import click
 import msgspec
 
-from ml.serving.front import Front, Reply
-from ml.serving.http import Receive, Response, Scope, Send, header, json_response, read_body, send_response
-from ml.serving.limits import ConnectionLimits
-from ml.serving.run import run
-from ml.serving.schema import RequestRefused
+from ml.http.answers import Receive, Response, Scope, Send, header, json_response, read_body, send_response
+from ml.http.front import Front, Reply
+from ml.http.limits import ConnectionLimits
+from ml.http.run import run
+from ml.model.requests import RequestRefused
 
 MOST_BYTES = 8 * 1024 * 1024
 
@@ -19,7 +19,7 @@ class Echo:
     """Answers GET without reading a body, and everything else when the body is whole, at once where it can."""
 
     def quick(self, scope: Scope, body: bytes, reply: Reply) -> bool:
-        """See ml.serving.front."""
+        """See ml.http.front."""
         if scope["method"] == "GET" or scope["path"] == "/slow":
             return False
         reply(seen(scope, body), "quick")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ml.predictions import log_schema, partition
 from ml.problem import Categorical, Problem
-from ml.serving.spool import MISSING, Frame
+from ml.serving.log.spool import MISSING, Frame
 from ml.store import Store
 
 RELEASE = f"sha256:{'a' * 64}"

@@ -7,11 +7,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.bundle.bundle import key_of
 from ml.feedback._incoming import from_request
 from ml.feedback.labels import add_labels
 from ml.predictions import log_schema, partition
 from ml.problem import Problem
-from ml.release.bundle import key_of
 from ml.store import Store
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -3,18 +3,18 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from ml.bundle.bundle import key_of, publish
+from ml.bundle.manifest import Gate
 from ml.problem import Problem, Waiver
 from ml.release.build import Origin, build, read_evaluation
-from ml.release.bundle import key_of, publish
-from ml.release.keys import Signer, new_key, personal_folder, signer
-from ml.release.manifest import Gate
 from ml.release.register import register, sign_manifest
-from ml.release.signing import signature_key
 from ml.release.stage import Stage
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.gates import judge
 from ml.training.latency import Latency
+from ml.trust.keys import Signer, new_key, personal_folder, signer
+from ml.trust.signing import signature_key
 
 AUTHOR, APPROVER = "author@example.org", "approver@example.org"
 PASSED = Gate(name="roc_auc", measured=0.8, demanded="at least 0.5", result="passed")

@@ -4,10 +4,10 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from ml.bundle.bundle import file_digests
 from ml.problem import Problem
-from ml.release.bundle import file_digests
 from ml.runtime import Runtime
-from ml.training.voucher import Vouching
+from ml.trust.voucher import Vouching
 
 __all__ = ["Marks", "vouch"]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ml.bundle.bundle import MANIFEST_FILE, publish
 from ml.problem import load_problem
 from ml.release.build import Origin, build
-from ml.release.bundle import MANIFEST_FILE, publish
-from ml.release.keys import TrustedKeys, signer
-from ml.release.signing import sign
 from ml.store import Store
 from ml.training.fit import fit, prepare
 from ml.training.folder import write_candidate
+from ml.trust.keys import TrustedKeys, signer
+from ml.trust.signing import sign
 
 ROOT = Path(__file__).parents[2]
 SEED = 2017

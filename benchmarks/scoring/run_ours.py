@@ -8,10 +8,10 @@ from benchmarks.drift import measure
 if __name__ == "__main__":
     source, output, store, release, core, how = sys.argv[1:]
     measure.pin(int(core))
+    from ml.lean import keep_pandas_out
+    from ml.model.scorer import load_exact_scorer
     from ml.scoring import model
     from ml.scoring.job import Job, run
-    from ml.serving.lean import keep_pandas_out
-    from ml.serving.scorer import load_exact_scorer
 
     if how == "pipeline":
         import pandas  # noqa: F401 # importing is not timed, here or there

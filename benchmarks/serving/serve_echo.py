@@ -3,9 +3,9 @@
 import sys
 from typing import Any
 
-from ml.serving.front import Reply
-from ml.serving.http import Response, Scope
-from ml.serving.run import run
+from ml.http.answers import Response, Scope
+from ml.http.front import Reply
+from ml.http.run import run
 
 
 class Echo:

@@ -282,7 +282,7 @@ def resident_mb(pid: int) -> float:
     total = 0
     for process in [root, *root.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
-            total += 0 if "ml.serving.log_store" in process.cmdline() else process.memory_info().rss
+            total += 0 if "ml.serving.log.store" in process.cmdline() else process.memory_info().rss
     return total / 1e6
 
 

@@ -30,8 +30,8 @@ def run_job() -> None:
 
     runtime, problem = Runtime.load(), load_problem()
     progress("Loading the training libraries")
+    from ml.bundle.gate_table import table
     from ml.feedback.challenger import asked_for
-    from ml.release.gate_table import table
     from ml.training.batch import report_key
     from ml.training.candidate import Report
     from ml.training.train import train

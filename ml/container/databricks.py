@@ -17,13 +17,13 @@ import click
 from ml.container.databricks_store import store_credentials
 from ml.errors import InputRefused
 from ml.problem import load_problem
-from ml.release.keys import TRUSTED_VARIABLE
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.candidate import Report
 from ml.training.databricks import RESULT
 from ml.training.datasets import key_of_dataset
 from ml.training.reason import PERSON
+from ml.trust.keys import TRUSTED_VARIABLE
 
 __all__ = ["main"]
 

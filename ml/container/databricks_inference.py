@@ -17,8 +17,8 @@ from ml.errors import MlopsError, ReleaseRefused
 from ml.monitoring.captured import Captured, CaptureReader, Unreadable
 from ml.monitoring.latest import PREFIX
 from ml.problem import Problem
-from ml.serving.frames import Framer, Logged, Role
-from ml.serving.log_store import rows_of, store_parts
+from ml.serving.log.frames import Framer, Logged, Role
+from ml.serving.log.store import rows_of, store_parts
 from ml.store import Store
 
 if TYPE_CHECKING:

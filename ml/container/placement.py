@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ml.bundle.bundle import key_of
 from ml.container.sagemaker import folders
 from ml.errors import InputRefused
-from ml.release.artifact import adopt, holds_bundle
-from ml.release.bundle import key_of
 from ml.store import Store
+from ml.trust.artifact import adopt, holds_bundle
 
 __all__ = ["Placement", "place", "port"]
 

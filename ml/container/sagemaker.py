@@ -192,7 +192,7 @@ def _deliver(candidate: Path, model: Path) -> None:
 
 def _report(job: Job, trained: "Trained", data: "Prepared", run_id: str | None) -> None:
     """Print the gates and metrics (`name=value;`, for the job's MetricDefinitions), and write them down."""
-    from ml.release.gate_table import table
+    from ml.bundle.gate_table import table
 
     metrics = {metric.name: metric.value for metric in trained.evaluation.metrics if metric.value is not None}
     report = {

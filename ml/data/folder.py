@@ -8,8 +8,8 @@ import pandas as pd
 
 from ml.data._files import MOST_CELLS, parse
 from ml.data.findings import DataRefused, Finding, show
+from ml.inputs.files import Files, find_files
 from ml.problem import Problem
-from ml.scoring.files import Files, find_files
 
 __all__ = ["Folder", "read_folder"]
 
@@ -48,7 +48,7 @@ def _files(folder: Path) -> Files:
     found = find_files(str(folder))
     if found.format != "delta":
         return found
-    from ml.scoring.delta import delta_files
+    from ml.inputs.delta import delta_files
 
     return delta_files(found, None)[0]
 

@@ -18,21 +18,19 @@ import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
+from ml.bundle.bundle import fetch
+from ml.bundle.manifest import MetricResult
+from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.data.conditions import meets
 from ml.data.read import Dataset
 from ml.errors import InputRefused
 from ml.feedback.label_quality import believed
 from ml.feedback.labels import ALWAYS, REVIEW, joined
+from ml.model.scorer import load_scorer
 from ml.predictions import PREFIX as PREDICTIONS
 from ml.problem import Problem
-from ml.release.bundle import fetch
-from ml.release.keys import TrustedKeys
-from ml.release.manifest import MetricResult
-from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.release.signing import verify_signature
 from ml.runtime import Runtime
 from ml.scratch import scratch_folder
-from ml.serving.scorer import load_scorer
 from ml.store import Store
 from ml.training.candidates import Candidate, scores_of
 from ml.training.evaluate import compared
@@ -41,6 +39,8 @@ from ml.training.features import inputs, positives
 from ml.training.fit import Comparing
 from ml.training.metrics import ScoredRows
 from ml.training.reason import is_challenge
+from ml.trust.keys import TrustedKeys
+from ml.trust.signing import verify_signature
 
 __all__ = ["Live", "against", "asked_for", "challenge", "live_rows", "said"]
 

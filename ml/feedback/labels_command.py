@@ -45,7 +45,7 @@ def add(file: Path, stack: str | None, as_json: bool) -> None:
     store = Store(Runtime.load(stack).store_uri)
     from ml.feedback._incoming import from_file  # polars: not before the stack is known
     from ml.feedback.labels import add_labels
-    from ml.release.people import current_name
+    from ml.trust.people import current_name
 
     report = add_labels(store, load_problem(), from_file(file), "file", current_name(), datetime.now(UTC))
     click.echo(report.model_dump_json(indent=2) if as_json else _as_text(report, file))

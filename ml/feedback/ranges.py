@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from ml.bundle.bundle import read_file, read_manifest
 from ml.errors import ReleaseRefused
 from ml.feedback.selection import TrainingRange
 from ml.problem import Problem
-from ml.release.bundle import read_file, read_manifest
 from ml.store import Store
 from ml.training.evaluation import REFERENCE_FILE
 

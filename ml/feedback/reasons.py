@@ -10,12 +10,12 @@ import msgspec
 
 from ml.errors import MlopsError
 from ml.feedback.queue import Case
+from ml.model.requests import RequestRefused
 from ml.problem import Problem
-from ml.serving.schema import RequestRefused
 from ml.store import Store
 
 if TYPE_CHECKING:
-    from ml.serving.model import ServedModel
+    from ml.model.model import ServedModel
 
 __all__ = ["Reasons"]
 
@@ -84,8 +84,8 @@ class Reasons:
             return None
 
     def _model(self, release: str) -> "ServedModel":
+        from ml.model.model import ServedModel
         from ml.scoring.model import verified_bundle  # seconds: not before a case is shown
-        from ml.serving.model import ServedModel
 
         if release not in self._models:
             with verified_bundle(self._store, release) as (folder, manifest):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from ml.bundle.bundle import read_manifest
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback.label_quality import Believed, believed
 from ml.feedback.labels import ALWAYS, REVIEW, joined
@@ -15,10 +16,9 @@ from ml.feedback.lease import LEASE_S, Result, Run, begin, last_training
 from ml.feedback.requests import last_asked_at
 from ml.feedback.triggers import Standing, Verdict, decide, read_alerts
 from ml.problem import Problem
-from ml.release.bundle import read_manifest
-from ml.release.people import current_name
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.trust.people import current_name
 
 if TYPE_CHECKING:
     from ml.training.evaluation import ChampionComparison

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ml.http.limits import allowed_host
 from ml.problem import load_problem
 from ml.runtime import Runtime
-from ml.serving.limits import allowed_host
 from ml.store import Store
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def decide(
 
     Exit code 2 when somebody else decided it before.
     """
-    from ml.release.people import current_name
+    from ml.trust.people import current_name
 
     if confirms is None:
         raise click.UsageError("Say --confirm or --overrule.")
@@ -139,7 +139,7 @@ def serve(stack: str | None, host: str, port: int, allowed_hosts: tuple[str, ...
     """
     store = _store(stack)
     from ml.feedback.web.page import review_app
-    from ml.serving.run import run
+    from ml.http.run import run
 
     run(review_app(store, load_problem(), secure_cookie=host not in LOOPBACK), host, port, allowed_hosts=allowed_hosts)
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ml.bundle.manifest import Manifest
 from ml.problem import Problem
 from ml.release._markdown import table
-from ml.release.manifest import Manifest
 from ml.release.reports import report_key
 from ml.store import Store
 from ml.training.provenance import problem_digest

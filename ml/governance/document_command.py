@@ -88,8 +88,8 @@ def publish(stack: str | None, release: str | None, space: str, parent: str | No
 
 def _documents(stack: str | None, release: str | None) -> "tuple[bytes, tuple[Document, ...]]":
     """The manifest and the documents of the release that was named, else of the one that the stack serves."""
+    from ml.bundle.bundle import canonical, read_manifest
     from ml.governance.documents import documents
-    from ml.release.bundle import canonical, read_manifest
 
     runtime = Runtime.load(stack)
     digest = release or runtime.release

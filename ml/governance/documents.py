@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 from markdown_it import MarkdownIt
 
+from ml.bundle.bundle import read_file, read_manifest
 from ml.governance.data_sheet import data_sheet, quality_reports
 from ml.governance.release_section import release_section
 from ml.problem import Problem
-from ml.release.bundle import read_file, read_manifest
 from ml.store import Store
 
 __all__ = ["Document", "documents"]

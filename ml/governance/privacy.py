@@ -22,10 +22,10 @@ from ml.errors import MlopsError
 from ml.governance._alone import alone, holder
 from ml.governance.records import AREAS, Area, Person, Search, find, prediction_ids, read, remove
 from ml.problem import Categorical, Problem
-from ml.release.keys import Signer
-from ml.release.ledger import Ledger
 from ml.store import Store
 from ml.subjects import pseudonym
+from ml.trust.keys import Signer
+from ml.trust.ledger import Ledger
 
 __all__ = ["Erased", "erase", "erase_late", "subject_export"]
 

@@ -10,11 +10,11 @@ import click
 
 from ml.errors import InputRefused
 from ml.problem import load_problem
-from ml.release.keys import Signer, signer
-from ml.release.ledger import Ledger
 from ml.release.stage import ledger_of
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.trust.keys import Signer, signer
+from ml.trust.ledger import Ledger
 
 __all__ = ["erase", "retention", "subject_export"]
 

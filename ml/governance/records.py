@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.arrow import in_memory
+from ml.bundle.canonical import canonical_json, sha256
 from ml.erasures import prediction_digest
 from ml.errors import MlopsError
 from ml.feedback.labels import FILES, LABELS, REJECTED
 from ml.feedback.queue import CASES, DECISIONS
 from ml.predictions import PREFIX as PREDICTIONS
-from ml.release._canonical import canonical_json, sha256
 from ml.store import Store
 
 __all__ = ["AREAS", "Area", "Found", "Person", "Search", "find", "prediction_ids", "read", "remove"]

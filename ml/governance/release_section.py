@@ -1,9 +1,9 @@
 """What a model card can't say before there is a release: digest, gates, waivers, who and when."""
 
+from ml.bundle.bundle import digest_of
+from ml.bundle.gate_table import judged_on, result_of, shown
+from ml.bundle.manifest import Manifest
 from ml.release._markdown import table
-from ml.release.bundle import digest_of
-from ml.release.gate_table import judged_on, result_of, shown
-from ml.release.manifest import Manifest
 
 __all__ = ["release_section"]
 

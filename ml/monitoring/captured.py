@@ -7,13 +7,13 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from ml.release.bundle import read_file, read_manifest
-from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.serving.frames import Logged, Role, prediction_ids
+from ml.bundle.bundle import read_file, read_manifest
+from ml.bundle.schema import SCHEMA_FILE, BundleSchema
+from ml.model.requests import MAXIMUM_SUBJECT, RequestRefused, Rows
+from ml.model.tables import TableReader
+from ml.serving.log.frames import Logged, Role, prediction_ids
 from ml.serving.protocols.body import envelope
 from ml.serving.protocols.mlflow import SHAPE, Invocation, given, read_rows
-from ml.serving.schema import MAXIMUM_SUBJECT, RequestRefused, Rows
-from ml.serving.tables import TableReader
 from ml.store import Store
 
 __all__ = ["CaptureReader", "Captured", "Unreadable"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ml.http.limits import allowed_host
 from ml.release.place_options import place_of, place_options
-from ml.serving.limits import allowed_host
 
 if TYPE_CHECKING:
     from ml.monitoring.report import Report
@@ -64,8 +64,8 @@ def monitor(
         return
     if store_uri is None:
         raise click.UsageError("Missing option '--store': the monitor's process needs the URI of the object store.")
+    from ml.http.run import run as serve
     from ml.monitoring.service import Monitor
-    from ml.serving.run import run as serve
     from ml.store import Store
 
     watching = Monitor(endpoint, Store(store_uri), interval_s, every_s, place_of(place))

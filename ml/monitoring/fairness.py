@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from scipy import stats
 
+from ml.bundle.manifest import NO_GROUP, Manifest
 from ml.monitoring.report import Difference, Fairness, Group
 from ml.problem import Categorical, Problem, Protected
-from ml.release.manifest import NO_GROUP, Manifest
 
 __all__ = ["judge_fairness"]
 

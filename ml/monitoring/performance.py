@@ -2,10 +2,10 @@
 
 import polars as pl
 
+from ml.bundle.manifest import Manifest
 from ml.monitoring.estimate import PerformanceMetric, estimate_performance, realised_performance
 from ml.monitoring.report import MetricResult, Performance
 from ml.problem import Problem
-from ml.release.manifest import Manifest
 
 __all__ = ["judge_performance"]
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml.access.keys import own_headers
+from ml.http.answers import Receive, Response, Scope, Send, json_response, run_lifespan, send_response
 from ml.monitoring.latest import Latest, Section
 from ml.monitoring.schedule import Schedule
 from ml.monitoring.verdict import Judge, Verdict
 from ml.release.allowed import Place
-from ml.serving.access.keys import own_headers
-from ml.serving.http import Receive, Response, Scope, Send, json_response, run_lifespan, send_response
-from ml.serving.metrics import PREDICTIONS
+from ml.serving.telemetry.metrics import PREDICTIONS
 from ml.store import Store
 
 __all__ = ["Monitor", "Probe", "probe"]

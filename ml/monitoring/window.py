@@ -9,15 +9,15 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ml.arrow import in_memory
+from ml.bundle.bundle import read_file, read_manifest
+from ml.bundle.manifest import Manifest
 from ml.errors import InputRefused
 from ml.feedback.labels import joined
 from ml.monitoring.report import Window
 from ml.predictions import read_log
 from ml.problem import Problem
-from ml.release.bundle import read_file, read_manifest
-from ml.release.manifest import Manifest
-from ml.serving.minimise import Minimiser
-from ml.serving.spool import MISSING
+from ml.serving.log.minimise import Minimiser
+from ml.serving.log.spool import MISSING
 from ml.store import Store
 
 __all__ = ["Live", "Reference", "read_live", "read_reference", "window_of"]

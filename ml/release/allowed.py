@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ml.problem import load_problem
-from ml.release.history import last, serving
-from ml.release.keys import TrustedKeys
-from ml.release.ledger import Ledger
 from ml.release.policy import PREVIOUS, Rules, require_deployable
 from ml.store import Store
+from ml.trust.history import last, serving
+from ml.trust.keys import TrustedKeys
+from ml.trust.ledger import Ledger
 
 __all__ = ["Place", "deployed", "require_allowed"]
 

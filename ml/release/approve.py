@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from ml.problem import Problem
 from ml.release.case import Case, case_of
-from ml.release.keys import PublicKey, Signer
-from ml.release.ledger import Entry
 from ml.release.policy import PREVIOUS, Rules, require_independent, require_proven
 from ml.release.stage import Stage
+from ml.trust.keys import PublicKey, Signer
+from ml.trust.ledger import Entry
 
 __all__ = ["approve", "open_case"]
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from ml.bundle.bundle import MANIFEST_FILE, verify
 from ml.edge import told
+from ml.endpoint.observed import observe
 from ml.errors import MlopsError
 from ml.release.allowed import require_allowed
-from ml.release.bundle import MANIFEST_FILE, verify
-from ml.release.entry import Entry, is_signed, listed, signed_by
-from ml.release.history import arrival, retirement, serving
-from ml.release.ledger import LedgerBroken
 from ml.release.policy import require_vouched
-from ml.release.signing import verify_signature
 from ml.release.stackfile import challenger, pinned
 from ml.release.stage import Stage
 from ml.runtime import Runtime
-from ml.serving.observed import observe
+from ml.trust.entry import Entry, is_signed, listed, signed_by
+from ml.trust.history import arrival, retirement, serving
+from ml.trust.ledger import LedgerBroken
+from ml.trust.signing import verify_signature
 
 __all__ = ["Finding", "audit"]
 

@@ -9,16 +9,16 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from ml.bundle.bundle import read_manifest
+from ml.bundle.gate_table import shown, table
+from ml.bundle.manifest import Gate, Manifest, MetricResult
 from ml.errors import ReleaseRefused
 from ml.problem import Problem
-from ml.release.bundle import read_manifest
-from ml.release.gate_table import shown, table
-from ml.release.history import passing_gate, serving
 from ml.release.in_force import code_objection, judged_here
-from ml.release.ledger import Entry
-from ml.release.manifest import Gate, Manifest, MetricResult
 from ml.release.policy import SoundRelease
 from ml.release.stage import Stage
+from ml.trust.history import passing_gate, serving
+from ml.trust.ledger import Entry
 
 __all__ = ["Case", "as_json", "as_text", "case_of"]
 

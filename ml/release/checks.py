@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from ml.arrow import in_memory
+from ml.bundle.manifest import Manifest
+from ml.bundle.schema import BundleSchema
 from ml.errors import MlopsError
+from ml.model.model import ServedModel
 from ml.predictions import PREFIX, partition
 from ml.problem import Problem, ShadowGate
 from ml.release.in_force import code_objection, judged_here, objections
 from ml.release.latency import served_latency
-from ml.release.manifest import Manifest
-from ml.release.schema import BundleSchema
-from ml.serving.model import ServedModel
 from ml.store import Store
 from ml.training.evaluation import REFERENCE_FILE
 

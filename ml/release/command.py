@@ -57,7 +57,7 @@ def _hand_over(runtime: Runtime, file: Path, digest: str, progress: Callable[[st
 
 
 def _as_text(result: "ReleaseResult", stack: str, file: Path | None) -> str:
-    from ml.release.gate_table import table
+    from ml.bundle.gate_table import table
 
     manifest = result.manifest
     before = "" if result.is_new else ", released before"

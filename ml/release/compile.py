@@ -13,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from ml.bundle.manifest import ScorerEvidence
+from ml.bundle.schema import BundleSchema
 from ml.errors import ReleaseRefused
+from ml.model.compiled import Axis, CompiledScorer, Link, Tables
+from ml.model.scorer import SCORER_FILE, ExactScorer, load_exact_scorer
 from ml.problem import Categorical, Feature, Problem
-from ml.release.manifest import ScorerEvidence
-from ml.release.schema import BundleSchema
-from ml.serving.compiled import Axis, CompiledScorer, Link, Tables
-from ml.serving.scorer import SCORER_FILE, ExactScorer, load_exact_scorer
 
 __all__ = ["compile_scorer"]
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ml.release.history import serving
-from ml.release.keys import TrustedKeys, signer
-from ml.release.ledger import Ledger, LedgerCut
 from ml.store import Store
+from ml.trust.history import serving
+from ml.trust.keys import TrustedKeys, signer
+from ml.trust.ledger import Ledger, LedgerCut
 
 __all__ = ["newest", "record_deployed", "record_undeployed"]
 

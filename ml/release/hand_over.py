@@ -10,12 +10,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from ml.bundle.bundle import differences, fetch, file_digests, read_manifest
 from ml.errors import MlopsError, ReleaseRefused
-from ml.release.bundle import differences, fetch, file_digests, read_manifest
-from ml.release.signing import verify_signature
 from ml.release.stage import Stage
 from ml.scratch import scratch_folder
 from ml.training.evaluation import MODEL_FOLDER
+from ml.trust.signing import verify_signature
 
 __all__ = ["READY", "UNITY_CATALOG", "hand_over"]
 

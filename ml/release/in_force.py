@@ -8,11 +8,11 @@ waiver outside the first environment, since nobody could have reviewed it.
 import re
 from datetime import date
 
+from ml.bundle.definition import measured_under
+from ml.bundle.gate_table import result_of, shown
+from ml.bundle.judgement import CHAMPION, Figure, fairness_figures, judged, waived
+from ml.bundle.manifest import Evidence, Gate, Manifest
 from ml.problem import Problem
-from ml.release.definition import measured_under
-from ml.release.gate_table import result_of, shown
-from ml.release.judgement import CHAMPION, Figure, fairness_figures, judged, waived
-from ml.release.manifest import Evidence, Gate, Manifest
 
 __all__ = ["code_objection", "judged_here", "objections"]
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import pandas as pd
 
+from ml.model.model import ServedModel
 from ml.problem import LatencyGate
-from ml.serving.model import ServedModel
 from ml.training.latency import Latency, measure_latency
 
 __all__ = ["served_latency"]

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ml.aws.client import aws_errors, client, region_of
+from ml.bundle.bundle import MANIFEST_FILE, key_of
+from ml.bundle.manifest import Manifest
 from ml.errors import MlopsError, ReleaseRefused
 from ml.problem import load_problem
-from ml.release.bundle import MANIFEST_FILE, key_of
-from ml.release.history import retirement
-from ml.release.manifest import Manifest
 from ml.release.policy import PREVIOUS, Rules, require_deployable, require_sound
 from ml.release.stage import Stage
+from ml.trust.history import retirement
 
 __all__ = ["ModelPackages", "is_group"]
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from ml.bundle.bundle import verify
+from ml.bundle.gate_table import result_of
+from ml.bundle.manifest import Manifest
 from ml.errors import ReleaseRefused
 from ml.problem import Problem
-from ml.release.bundle import verify
-from ml.release.entry import is_a_persons
-from ml.release.gate_table import result_of
-from ml.release.history import (
+from ml.release.in_force import code_objection, judged_here, objections
+from ml.store import Store
+from ml.trust.entry import is_a_persons
+from ml.trust.history import (
     approvals,
     arrival,
     code_waived_until,
@@ -22,13 +25,10 @@ from ml.release.history import (
     retirement,
     waivers_that_are_over,
 )
-from ml.release.in_force import code_objection, judged_here, objections
-from ml.release.keys import PublicKey, TrustedKeys
-from ml.release.ledger import Entry, Ledger, signed_by
-from ml.release.manifest import Manifest
-from ml.release.people import is_same_person
-from ml.release.signing import verify_signature
-from ml.store import Store
+from ml.trust.keys import PublicKey, TrustedKeys
+from ml.trust.ledger import Entry, Ledger, signed_by
+from ml.trust.people import is_same_person
+from ml.trust.signing import verify_signature
 
 __all__ = [
     "PREVIOUS",

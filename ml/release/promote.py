@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
+from ml.bundle.bundle import fetch, publish, verify
 from ml.errors import InputRefused, ReleaseRefused
 from ml.problem import Problem
-from ml.release.bundle import fetch, publish, verify
 from ml.release.checks import CodeWaiver, run_checks, table
-from ml.release.history import arrival, passing_gate, serving, waived_until, waivers_that_are_over
 from ml.release.in_force import code_objection, judged_here
-from ml.release.keys import Signer
-from ml.release.ledger import Entry
 from ml.release.policy import PREVIOUS, SoundRelease, require_not_retired, require_sound, require_vouched
 from ml.release.reports import bring_reports
-from ml.release.signing import copy_signature, verify_signature
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
 from ml.scratch import scratch_folder
+from ml.trust.history import arrival, passing_gate, serving, waived_until, waivers_that_are_over
+from ml.trust.keys import Signer
+from ml.trust.ledger import Entry
+from ml.trust.signing import copy_signature, verify_signature
 
 __all__ = ["Promotion", "promote"]
 

@@ -2,13 +2,13 @@
 
 from pydantic import JsonValue
 
-from ml.release.bundle import canonical, digest_of
-from ml.release.history import last, passing_gate
-from ml.release.keys import Signer
-from ml.release.ledger import Ledger
-from ml.release.manifest import Manifest
-from ml.release.signing import sign
+from ml.bundle.bundle import canonical, digest_of
+from ml.bundle.manifest import Manifest
 from ml.store import Store
+from ml.trust.history import last, passing_gate
+from ml.trust.keys import Signer
+from ml.trust.ledger import Ledger
+from ml.trust.signing import sign
 
 __all__ = ["register", "sign_manifest"]
 

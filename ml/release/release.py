@@ -13,30 +13,30 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from ml.bundle.bundle import MANIFEST_FILE, canonical, digest_of, publish, verify
+from ml.bundle.gate_table import counts, refusing, table
+from ml.bundle.manifest import Gate, Manifest
 from ml.errors import ReleaseRefused
+from ml.model.model import ServedModel
 from ml.problem import Problem
 from ml.release.build import Origin, assemble, read_evaluation, seal
-from ml.release.bundle import MANIFEST_FILE, canonical, digest_of, publish, verify
-from ml.release.claim import claim, claimed
-from ml.release.gate_table import counts, refusing, table
 from ml.release.hand_over import READY, UNITY_CATALOG
-from ml.release.history import last
-from ml.release.keys import Signer, TrustedKeys, signer
 from ml.release.latency import served_latency
-from ml.release.ledger import Ledger
-from ml.release.manifest import Gate, Manifest
 from ml.release.model_package import is_group
 from ml.release.register import register, sign_manifest
-from ml.release.signing import verify_signature
 from ml.release.vouched import bring, chosen
 from ml.runtime import Runtime
 from ml.scratch import scratch_folder
-from ml.serving.model import ServedModel
 from ml.store import Store
 from ml.training.evaluation import CANDIDATE_FOLDER, MODEL_FOLDER, REFERENCE_FILE
 from ml.training.gates import judge
 from ml.training.provenance import problem_digest
 from ml.training.tracking import Tracking
+from ml.trust.claim import claim, claimed
+from ml.trust.history import last
+from ml.trust.keys import Signer, TrustedKeys, signer
+from ml.trust.ledger import Ledger
+from ml.trust.signing import verify_signature
 
 __all__ = ["ALIAS", "RELEASE_TAG", "ReleaseResult", "release"]
 

@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from ml.bundle.bundle import read_manifest
 from ml.errors import ReleaseRefused
-from ml.release.bundle import read_manifest
-from ml.release.history import approvals, expiry, passing_gate, retirement, serving
-from ml.release.ledger import Entry
 from ml.release.stackfile import pinned
 from ml.release.stage import Stage
+from ml.trust.history import approvals, expiry, passing_gate, retirement, serving
+from ml.trust.ledger import Entry
 
 __all__ = ["ReleaseState", "as_text", "releases", "story"]
 

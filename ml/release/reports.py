@@ -1,6 +1,6 @@
 """The quality reports of a release's data: training leaves them in its store, and a promotion brings them along."""
 
-from ml.release.manifest import Manifest
+from ml.bundle.manifest import Manifest
 from ml.store import Store
 
 __all__ = ["bring_reports", "report_key"]

@@ -9,10 +9,10 @@ from collections.abc import Collection
 from typing import Final
 
 from ml.errors import InputRefused
-from ml.release.entry import Entry
-from ml.release.keys import Signer
 from ml.release.stage import Stage
-from ml.release.witness import Head
+from ml.trust.entry import Entry
+from ml.trust.keys import Signer
+from ml.trust.witness import Head
 
 __all__ = ["MAY_STAND", "reseat", "undecided"]
 

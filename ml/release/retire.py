@@ -1,12 +1,12 @@
 """Take a release out of use for good."""
 
+from ml.bundle.bundle import read_manifest
 from ml.errors import InputRefused
-from ml.release.bundle import read_manifest
-from ml.release.history import retirement
-from ml.release.keys import Signer
-from ml.release.ledger import Entry
 from ml.release.stackfile import pinned
 from ml.release.stage import Stage
+from ml.trust.history import retirement
+from ml.trust.keys import Signer
+from ml.trust.ledger import Entry
 
 __all__ = ["retire"]
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from ml.errors import InputRefused, ReleaseRefused
-from ml.release.history import deployments
-from ml.release.keys import Signer
 from ml.release.policy import require_deployable
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
+from ml.trust.history import deployments
+from ml.trust.keys import Signer
 
 __all__ = ["roll_back"]
 

@@ -20,10 +20,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from ml.bundle.bundle import key_of
 from ml.errors import InputRefused
-from ml.release.bundle import key_of
-from ml.release.checkout import PROJECT_FILE, project_root
-from ml.release.witness import Head, heads
+from ml.trust.checkout import PROJECT_FILE, project_root
+from ml.trust.witness import Head, heads
 
 __all__ = [
     "RELEASE_KEY",

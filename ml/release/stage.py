@@ -8,14 +8,14 @@ from typing import Self
 from pydantic import JsonValue
 
 from ml.problem import load_problem
-from ml.release.entry import Entry, Event
-from ml.release.keys import Signer, TrustedKeys, signer
-from ml.release.ledger import Ledger
 from ml.release.policy import PREVIOUS, Rules
 from ml.release.stackfile import stack_file, state_head, stated_head
-from ml.release.witness import Head, heads
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.trust.entry import Entry, Event
+from ml.trust.keys import Signer, TrustedKeys, signer
+from ml.trust.ledger import Ledger
+from ml.trust.witness import Head, heads
 
 __all__ = ["Stage", "ledger_of"]
 

@@ -7,12 +7,12 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
+from ml.bundle.bundle import differences, file_digests
 from ml.errors import InputRefused, ReleaseRefused
-from ml.release.bundle import differences, file_digests
 from ml.runtime import Runtime
-from ml.training import voucher
 from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG
-from ml.training.voucher import TRAIN_AGAIN, Voucher
+from ml.trust import voucher
+from ml.trust.voucher import TRAIN_AGAIN, Voucher
 
 __all__ = ["bring", "chosen"]
 

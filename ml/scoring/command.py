@@ -183,8 +183,8 @@ def _on_spark(job: "Job") -> "SparkOutcome":
 
 
 def _here(job: "Job") -> "Outcome":
+    from ml.lean import keep_pandas_out
     from ml.scoring.job import run
-    from ml.serving.lean import keep_pandas_out
 
     keep_pandas_out()  # this process is ours alone
     if not sys.stderr.isatty():

@@ -9,10 +9,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.bundle.bundle import verify_folder
+from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.columns.arrow import is_text
 from ml.errors import InputRefused
-from ml.release.bundle import verify_folder
-from ml.release.schema import SCHEMA_FILE, BundleSchema
 from ml.scoring.model import SCORE_COLUMNS, BulkModel
 from ml.scoring.parts import ASIDE_COLUMNS, NAMED_MISTAKES, with_scores
 from ml.scoring.rows import Checked, RowReader

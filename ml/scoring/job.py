@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ml.errors import InputRefused, MlopsError
-from ml.scoring.files import Format
+from ml.inputs.files import Format
 from ml.scoring.model import BulkModel, verified_bundle
 from ml.scoring.open import open_source
 from ml.scoring.output import ASIDE, Output, Plan, Published

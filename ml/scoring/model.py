@@ -8,16 +8,16 @@ from typing import Final, Self
 import numpy as np
 import pyarrow as pa
 
+from ml.bundle.bundle import digest_of, fetch
+from ml.bundle.manifest import Manifest
+from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.errors import MlopsError, ReleaseRefused
-from ml.release.bundle import digest_of, fetch
-from ml.release.keys import TrustedKeys
-from ml.release.manifest import Manifest
-from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.release.signing import verify_signature
+from ml.model.model import ScoringFailed
+from ml.model.scorer import Scorer, load_scorer
 from ml.scratch import scratch_folder
-from ml.serving.model import ScoringFailed
-from ml.serving.scorer import Scorer, load_scorer
 from ml.store import Store
+from ml.trust.keys import TrustedKeys
+from ml.trust.signing import verify_signature
 
 __all__ = ["SCORE_COLUMNS", "BulkModel", "verified_bundle"]
 

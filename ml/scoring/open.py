@@ -1,6 +1,6 @@
 """Which reader an input has."""
 
-from ml.scoring.files import Format, find_files
+from ml.inputs.files import Format, find_files
 from ml.scoring.parquet import ParquetSource
 from ml.scoring.rows import RowReader
 from ml.scoring.source import Source
@@ -20,7 +20,7 @@ def open_source(
     if found.format == "csv":
         return CsvSource(found, reader, rows_per_part)
     if found.format == "delta":
-        from ml.scoring.delta import delta_files
+        from ml.inputs.delta import delta_files
 
         found, version = delta_files(found, version)
         return ParquetSource(found, reader, rows_per_part, version)

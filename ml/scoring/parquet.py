@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ml.columns.arrow import constant
 from ml.errors import InputRefused
-from ml.scoring.files import DataFile, Files, Format, place
+from ml.inputs.files import DataFile, Files, Format, place
 from ml.scoring.rows import RowReader
 from ml.scoring.source import Batch, Part
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.errors import InputRefused
-from ml.scoring.files import place
+from ml.inputs.files import place
 from ml.scoring.model import SCORE_COLUMNS, BulkModel
 from ml.scoring.output import ASIDE, Done, Output
 from ml.scoring.rows import Checked, Mistake, RowReader

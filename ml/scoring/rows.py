@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.bundle.schema import BundleSchema
 from ml.columns.arrow import Array, are_numbers, is_text, numbers
 from ml.columns.fit import fits
 from ml.columns.header import misnamed
 from ml.columns.spelling import PLAIN_NUMBER
 from ml.errors import InputRefused
 from ml.problem.domain import Domain
-from ml.release.schema import BundleSchema
 
 __all__ = ["Checked", "Mistake", "RowReader", "identifier_type"]
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ml.scoring.files import Format
+from ml.inputs.files import Format
 
 __all__ = ["Batch", "Part", "Source"]
 

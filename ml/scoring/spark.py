@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.errors import InputRefused, MlopsError
-from ml.release.schema import SCHEMA_FILE, BundleSchema
+from ml.inputs.files import SUFFIXES, Format, find_files
 from ml.scoring.executor import Executor, said
-from ml.scoring.files import SUFFIXES, Format, find_files
 from ml.scoring.job import Job
 from ml.scoring.model import verified_bundle
 from ml.scoring.output import ASIDE

@@ -11,7 +11,7 @@ from ml.arrow import in_memory
 from ml.columns.arrow import Array, constant
 from ml.columns.header import broken_value, fault, header, undecodable
 from ml.errors import InputRefused
-from ml.scoring.files import DataFile, Files, Format, place
+from ml.inputs.files import DataFile, Files, Format, place
 from ml.scoring.rows import RowReader, identifier_type
 from ml.scoring.source import Batch, Part
 

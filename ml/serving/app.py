@@ -13,20 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from ml.access.check import Access
+from ml.access.described import describe
+from ml.access.settings import AccessSettings
 from ml.errors import MlopsError
-from ml.problem import Problem, load_problem
-from ml.release.allowed import Place, require_allowed
-from ml.serving.access.check import Access
-from ml.serving.access.described import describe
-from ml.serving.access.settings import AccessSettings
-from ml.serving.batch import Batch
-from ml.serving.call import Call
-from ml.serving.capacity import Bodies, Queue, held_bytes
-from ml.serving.deployment import Deployment, admin_token
-from ml.serving.front import OBSERVE, Reply
-from ml.serving.gateway import Gateway
-from ml.serving.host import ModelHost, Serving
-from ml.serving.http import (
+from ml.http.answers import (
     Receive,
     Response,
     Scope,
@@ -36,17 +27,26 @@ from ml.serving.http import (
     read_body,
     run_lifespan,
 )
-from ml.serving.log import LogSettings, PredictionLog
-from ml.serving.metrics import ServerMetrics
-from ml.serving.openapi import docs_page, openapi
-from ml.serving.peers import Peers
-from ml.serving.predict import Predictor
+from ml.http.capacity import Bodies, Queue, held_bytes
+from ml.http.front import OBSERVE, Reply
+from ml.http.request_log import RequestLog
+from ml.model.requests import RequestRefused
+from ml.problem import Problem, load_problem
+from ml.release.allowed import Place, require_allowed
+from ml.serving.deployment import Deployment, admin_token
+from ml.serving.gateway import Gateway
+from ml.serving.hosting.batch import Batch
+from ml.serving.hosting.call import Call
+from ml.serving.hosting.host import ModelHost, Serving
+from ml.serving.hosting.peers import Peers
+from ml.serving.hosting.predict import Predictor
+from ml.serving.log.writer import LogSettings, PredictionLog
 from ml.serving.protocols import azureml, invocations, kserve, mlflow, native, open_inference, vertex
+from ml.serving.protocols.openapi import docs_page, openapi
 from ml.serving.protocols.route import Request, Route, Routes
 from ml.serving.protocols.vertex import VertexRoutes
-from ml.serving.request_log import RequestLog
-from ml.serving.schema import RequestRefused
-from ml.serving.tracing import tracing_of
+from ml.serving.telemetry.metrics import ServerMetrics
+from ml.serving.telemetry.tracing import tracing_of
 from ml.store import Store
 
 __all__ = ["ModelServer", "Settings", "worker"]

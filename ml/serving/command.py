@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ml.access.options import access_options, access_settings
 from ml.errors import InputRefused
+from ml.http.limits import ENVIRONMENT, allowed_host, connection_limits, limit_options, request_limits
 from ml.release.place_options import place_of, place_options
-from ml.serving.access.options import access_options, access_settings
-from ml.serving.limits import ENVIRONMENT, allowed_host, connection_limits, limit_options, request_limits
 from ml.store import Store
 
 if TYPE_CHECKING:
+    from ml.http.front import Front
     from ml.serving.app import Settings
-    from ml.serving.front import Front
 
 __all__ = ["predict", "serve", "settings_of"]
 
@@ -99,10 +99,10 @@ def serve(
 ) -> None:
     """Run the model server until it is told to stop; requests under way are finished first."""
     gc.disable()  # nothing of what is imported here is garbage: looking for some is a tenth of the start
+    from ml.http.run import run, run_workers
+    from ml.http.workers import workers_of
     from ml.serving.app import ModelServer, worker
     from ml.serving.deployment import admin_token
-    from ml.serving.run import run, run_workers
-    from ml.serving.workers import workers_of
 
     gc.enable()
     settings, count = settings_of(options), workers_of(workers)
@@ -155,8 +155,8 @@ def predict(file: Any, stack: str, explain: bool, as_json: bool) -> None:
     may say whom each row is about. Without FILE, the endpoint's own example row is sent. Where AWS asks for signed
     requests (a function's URL, an endpoint of SageMaker), they are signed with your credentials.
     """
+    from ml.endpoint.ask import ask, example
     from ml.runtime import Runtime
-    from ml.serving.ask import ask, example
 
     runtime = Runtime.load(stack)
     body = file.read() if file else example(runtime)

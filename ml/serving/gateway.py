@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ml.serving.access.check import PROBES, Access
-from ml.serving.batch import Batch, Waiting
-from ml.serving.capacity import Bodies
-from ml.serving.front import SPARE, Reply
-from ml.serving.http import Message, Receive, Response, Scope, Send, header, send_response
-from ml.serving.metrics import ServerMetrics
+from ml.access.check import PROBES, Access
+from ml.http.answers import Message, Receive, Response, Scope, Send, header, send_response
+from ml.http.capacity import Bodies
+from ml.http.front import SPARE, Reply
+from ml.http.request_log import Line, RequestLog
+from ml.model.requests import RequestRefused
+from ml.serving.hosting.batch import Batch, Waiting
 from ml.serving.protocols import native
 from ml.serving.protocols.route import Refuse, Request, Route, Routes
-from ml.serving.request_log import Line, RequestLog
-from ml.serving.schema import RequestRefused
-from ml.serving.tracing import Tracing, trace_id
+from ml.serving.telemetry.metrics import ServerMetrics
+from ml.serving.telemetry.tracing import Tracing, trace_id
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

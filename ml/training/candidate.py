@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from ml.release.manifest import Gate
+from ml.bundle.manifest import Gate
 from ml.training.evaluation import Evaluation
 
 __all__ = ["ANOTHER_VERSION", "Candidate", "Report"]

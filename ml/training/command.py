@@ -56,7 +56,7 @@ def train(stack: str | None, root: Path, follow: str | None, here: bool, as_json
 
 
 def _as_text(result: "TrainingResult") -> str:
-    from ml.release.gate_table import table, verdict
+    from ml.bundle.gate_table import table, verdict
 
     trained = result.trained
     head = f"{'validation rows':<16}" + "".join(f"{name:>19}" for name in COLUMNS) + f"{'threshold':>11}"

@@ -16,7 +16,7 @@ from ml.training.threshold import cost_curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ml.release.manifest import GroupRates
+    from ml.bundle.manifest import GroupRates
     from ml.training.candidates import Candidate
 
 __all__ = ["fairness_bars", "loss_curve", "score_curves", "search_results"]

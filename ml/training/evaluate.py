@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.bundle.definition import measured_under
+from ml.bundle.manifest import MetricResult
 from ml.data.leakage import single_feature_roc_auc
 from ml.problem import Problem
-from ml.release.definition import measured_under
-from ml.release.manifest import MetricResult
 from ml.training.candidates import Candidate
 from ml.training.evaluation import Evaluation
 from ml.training.fairness import group_rates

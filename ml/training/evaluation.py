@@ -4,7 +4,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ml.release.manifest import DIGEST_PATTERN, GroupRates, MetricResult
+from ml.bundle.manifest import DIGEST_PATTERN, GroupRates, MetricResult
 
 __all__ = [
     "CANDIDATE_FOLDER",

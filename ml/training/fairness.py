@@ -7,9 +7,9 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 
+from ml.bundle.disparity import is_judged
+from ml.bundle.manifest import NO_GROUP, GroupRates
 from ml.problem import Categorical, Problem, Protected
-from ml.release.disparity import is_judged
-from ml.release.manifest import NO_GROUP, GroupRates
 
 __all__ = ["RATES", "group_labels", "group_names", "group_rates"]
 

@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ml.bundle.manifest import Gate
 from ml.data.clean import clean
 from ml.data.quality import check, require
 from ml.data.read import Dataset, ingest
 from ml.data.split import split
 from ml.errors import InputRefused
 from ml.problem import Problem
-from ml.release.manifest import Gate
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, best_learner, fit_candidates, scores_of
 from ml.training.evaluate import evaluate

@@ -3,9 +3,9 @@
 import math
 from datetime import date
 
+from ml.bundle.judgement import CHAMPION, Figure, fairness_figures, judged
+from ml.bundle.manifest import Evidence, Gate
 from ml.problem import Problem
-from ml.release.judgement import CHAMPION, Figure, fairness_figures, judged
-from ml.release.manifest import Evidence, Gate
 from ml.training.evaluation import Evaluation, MetricsOfRows
 from ml.training.latency import Latency
 

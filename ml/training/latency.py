@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from ml.bundle.judgement import latency_calls
 from ml.problem import LatencyGate
-from ml.release.judgement import latency_calls
 
 __all__ = ["Latency", "measure_latency"]
 

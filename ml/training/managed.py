@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import click
 
+from ml.bundle.gate_table import shown, table, verdict
+from ml.bundle.manifest import MetricResult
 from ml.errors import InputRefused
 from ml.problem import load_problem
-from ml.release.gate_table import shown, table, verdict
-from ml.release.manifest import MetricResult
 from ml.runtime import Runtime
 from ml.training.candidate import Candidate
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
+from ml.bundle.bundle import file_digests
+from ml.bundle.gate_table import counts, table
 from ml.problem import Problem
-from ml.release.bundle import file_digests
-from ml.release.gate_table import counts, table
 from ml.scratch import scratch_folder
 from ml.training.candidates import Candidate
 from ml.training.curves import fairness_bars, loss_curve, score_curves, search_results
@@ -19,7 +19,7 @@ from ml.training.fit import Prepared, Trained
 from ml.training.folder import write_candidate
 from ml.training.provenance import exact_freeze
 from ml.training.tracking import GIT_COMMIT_TAG, Tracking
-from ml.training.voucher import Vouching
+from ml.trust.voucher import Vouching
 
 __all__ = ["record", "run_tags"]
 

@@ -12,7 +12,7 @@ from ml.training.fit import Comparing, Prepared, Trained, fit, prepare
 from ml.training.provenance import code_state, problem_digest
 from ml.training.record import record, run_tags
 from ml.training.tracking import Tracking
-from ml.training.voucher import Vouching
+from ml.trust.voucher import Vouching
 
 __all__ = ["TrainingResult", "train"]
 

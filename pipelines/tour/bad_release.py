@@ -10,11 +10,11 @@ from pathlib import Path
 
 from sklearn.dummy import DummyClassifier
 
+from ml.bundle.bundle import bundle_digest, canonical, fetch, file_digests, publish
+from ml.model.scorer import SCORER_FILE
 from ml.release.build import MANIFEST_FILE
-from ml.release.bundle import bundle_digest, canonical, fetch, file_digests, publish
 from ml.release.register import register, sign_manifest
 from ml.release.stage import Stage
-from ml.serving.scorer import SCORER_FILE
 
 
 def main(stack: str, kind: str) -> None:

@@ -5,8 +5,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from ml.bundle.bundle import read_manifest
 from ml.problem import load_problem
-from ml.release.bundle import read_manifest
 from ml.release.in_force import code_objection
 from pipelines.tour.play import APPROVER, DEV, PROD, STACKS, TEST, Play, short
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ml.runtime import Runtime
-from ml.training.voucher import PREFIX
+from ml.trust.voucher import PREFIX
 from tests.contract.conftest import ALL, ENVIRONMENTS, SAGEMAKER, Plan, documents, of_type, stated
 
 

@@ -14,12 +14,12 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.problem import Problem, load_problem
 from ml.release.build import read_evaluation
-from ml.release.bundle import key_of
-from ml.release.keys import signer
-from ml.release.schema import BundleSchema
 from ml.store import Store
+from ml.trust.keys import signer
 from pipelines._sandbox import free_ports
 from tests.conftest import publish_signed
 from tests.image import ROOT, USER, Buildah, Image, debian_tree, make_context, missing_tools, wait_for

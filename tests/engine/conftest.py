@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.engine.install import install
-from ml.release.keys import new_key
+from ml.trust.keys import new_key
 from pipelines._sandbox import Sandbox
 from tests.simulated_engine import Simulation, simulation
 from tests.stages import APPROVER, AUTHOR

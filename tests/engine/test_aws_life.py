@@ -17,17 +17,17 @@ import polars as pl
 import pytest
 from moto.events.models import EventPattern
 
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.feedback.requests import ask
 from ml.feedback.retrain import judge
 from ml.monitoring.run import monitor_once
 from ml.problem import Problem, load_problem
 from ml.release.approve import approve
 from ml.release.audit import audit
-from ml.release.bundle import key_of
 from ml.release.promote import promote
 from ml.release.registry import hand_over
 from ml.release.rollback import roll_back
-from ml.release.schema import BundleSchema
 from ml.release.stage import Stage
 from ml.runtime import Runtime
 from ml.store import Store

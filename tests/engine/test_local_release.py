@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
+from ml.bundle.bundle import key_of, publish
+from ml.bundle.manifest import ScorerEvidence
+from ml.bundle.schema import BundleSchema
+from ml.model.compiled import COMPILED_FILE
+from ml.model.scorer import SCORER_FILE
 from ml.predictions import read_log
 from ml.problem import Problem
 from ml.release.build import Origin, assemble, seal
-from ml.release.bundle import key_of, publish
-from ml.release.manifest import ScorerEvidence
 from ml.release.register import register, sign_manifest
-from ml.release.schema import BundleSchema
 from ml.release.stage import Stage
-from ml.release.witness import forget
 from ml.runtime import Runtime
-from ml.serving.compiled import COMPILED_FILE
-from ml.serving.scorer import SCORER_FILE
+from ml.trust.witness import forget
 from pipelines._sandbox import Sandbox
 from tests.conftest import write_candidate
 from tests.engine.test_local_environment import eventually

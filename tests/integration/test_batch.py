@@ -21,17 +21,17 @@ from click.testing import CliRunner
 from moto.core.config import default_user_config
 
 from ml.aws.batch import follow, is_under_way, share_of, submit
+from ml.bundle.bundle import key_of
 from ml.container import aws_watch
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.feedback.requests import REQUESTS
 from ml.problem import Problem, load_problem
-from ml.release.bundle import key_of
-from ml.release.keys import personal_folder
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.scoring.command import score
 from ml.store import Store
 from ml.training.command import train
+from ml.trust.keys import personal_folder
 from tests.aws import aws
 from tests.conftest import rows_of
 from tests.fargate import Fargate, fargate

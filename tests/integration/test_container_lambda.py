@@ -17,14 +17,14 @@ import pytest
 from botocore.credentials import Credentials
 from click.testing import CliRunner
 
+from ml.access.keys import add_key
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.container import aws_lambda
+from ml.endpoint.ask import example
 from ml.errors import InputRefused
 from ml.problem import Problem
-from ml.release.bundle import key_of
-from ml.release.schema import BundleSchema
 from ml.runtime import Runtime
-from ml.serving.access.keys import add_key
-from ml.serving.ask import example
 from ml.serving.command import predict
 from ml.store import Store
 from tests.lambda_runtime import RuntimeApi, url_event

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from ml.bundle.bundle import fetch, key_of
 from ml.feedback.queue import Case, ReviewQueue
 from ml.feedback.reasons import Reasons
+from ml.model.model import ServedModel
 from ml.problem import Problem
-from ml.release.bundle import fetch, key_of
-from ml.serving.model import ServedModel
 from ml.store import Store
 from tests.conftest import rows_of
 from tests.live import log_rows, write_log

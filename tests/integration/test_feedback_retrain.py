@@ -15,6 +15,8 @@ import polars as pl
 import pytest
 
 from ml.aws.batch import JOB_ID
+from ml.bundle.bundle import fetch, verify
+from ml.bundle.manifest import Gate
 from ml.container import batch, sagemaker
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback._tables import parquet
@@ -23,10 +25,6 @@ from ml.feedback.labels import SCHEMA
 from ml.feedback.lease import last_training
 from ml.feedback.retrain import judge, retrain
 from ml.problem import Datasets, Problem, Retraining
-from ml.release.bundle import fetch, verify
-from ml.release.keys import TrustedKeys
-from ml.release.ledger import Ledger
-from ml.release.manifest import Gate
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.store import Store
@@ -34,6 +32,8 @@ from ml.training.batch import report_key
 from ml.training.candidate import Report
 from ml.training.evaluation import Evaluation
 from ml.training.train import train
+from ml.trust.keys import TrustedKeys
+from ml.trust.ledger import Ledger
 from tests.live import write_log
 
 ROOT = Path(__file__).parents[2]

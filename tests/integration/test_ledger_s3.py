@@ -9,9 +9,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from ml.release.keys import TrustedKeys, new_key
-from ml.release.ledger import Ledger
 from ml.store import Store
+from ml.trust.keys import TrustedKeys, new_key
+from ml.trust.ledger import Ledger
 from tests.aws import aws
 from tests.stages import AUTHOR
 
@@ -20,8 +20,8 @@ ENTRIES = 8
 # Each looks at the ledger before it writes: what it saw then must not be what it sees later.
 WRITER = f"""
 import sys
-from ml.release.keys import TrustedKeys, signer
-from ml.release.ledger import Ledger
+from ml.trust.keys import TrustedKeys, signer
+from ml.trust.ledger import Ledger
 from ml.store import Store
 
 store = Store({URI!r})

@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.arrow import in_memory
+from ml.bundle.bundle import read_manifest
 from ml.container.databricks_inference import BROUGHT, bring
 from ml.errors import MlopsError
 from ml.governance.privacy import erase
 from ml.monitoring.run import monitor_once
 from ml.predictions import read_log
 from ml.problem import Problem
-from ml.release.bundle import read_manifest
-from ml.release.keys import TrustedKeys, signer
-from ml.release.ledger import Ledger
 from ml.store import Store
 from ml.subjects import pseudonym
+from ml.trust.keys import TrustedKeys, signer
+from ml.trust.ledger import Ledger
 from tests import lakehouse
 from tests.monitor_data import NOW, resampled, watchful
 from tests.spark import local_spark

@@ -16,30 +16,31 @@ from click.testing import CliRunner
 from infra.config import StackConfig
 from infra.config.environments import ENVIRONMENTS
 from infra.release import PinRefused, check
+from ml.bundle.bundle import fetch, key_of, read_manifest, verify
 from ml.errors import InputRefused, ReleaseRefused
 from ml.governance.data_sheet import data_sheet, quality_reports
+from ml.model.model import ServedModel
 from ml.predictions import log_schema, partition
 from ml.problem import Problem, load_problem
-from ml.release import lifecycle_command, witness
+from ml.release import lifecycle_command
 from ml.release.approve import approve
 from ml.release.audit import audit
 from ml.release.build import read_evaluation
-from ml.release.bundle import fetch, key_of, read_manifest, verify
 from ml.release.checks import CodeWaiver
 from ml.release.deployed import record_deployed, record_undeployed
-from ml.release.keys_command import keys
-from ml.release.ledger import Ledger, LedgerCut
 from ml.release.policy import PREVIOUS
 from ml.release.promote import Promotion, promote
 from ml.release.releases import as_text, releases, story
 from ml.release.reports import report_key
 from ml.release.retire import retire
 from ml.release.rollback import roll_back
-from ml.release.signing import signature_key
 from ml.release.stackfile import pin, pinned, unpin
 from ml.release.stage import Stage
-from ml.serving.model import ServedModel
 from ml.training.evaluation import EVALUATION_FILE
+from ml.trust import witness
+from ml.trust.keys_command import keys
+from ml.trust.ledger import Ledger, LedgerCut
+from ml.trust.signing import signature_key
 from tests.conftest import rows_of
 from tests.stages import APPROVER, AUTHOR, release_into, stage, without_shadow
 

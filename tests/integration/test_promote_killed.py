@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from ml.bundle import judgement
 from ml.problem import Problem, load_problem
-from ml.release import judgement
 from ml.release.approve import approve
 from ml.release.audit import audit
-from ml.release.history import passing_gate
 from ml.release.policy import Rules, require_deployable
 from ml.release.promote import promote
 from ml.release.stackfile import pinned
 from ml.training import latency
+from ml.trust.history import passing_gate
 from tests.stages import APPROVER, AUTHOR, release_into, stage
 
 FORK = multiprocessing.get_context("fork")  # a process of its own without a second of imports

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ml.access.keys import add_key
 from ml.problem import Problem
-from ml.serving.access.keys import add_key
 from tests.served import Served, served, uv
 
 SCHEMATHESIS = "schemathesis==4.32.5"

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from ml.bundle.bundle import key_of
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.problem import Problem
-from ml.release.bundle import key_of
 from ml.release.hand_over import hand_over
 from ml.release.hand_over_command import hand_over as command
 from ml.release.stage import Stage

@@ -12,22 +12,22 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from ml.bundle.bundle import fetch, verify
 from ml.errors import InputRefused, ReleaseRefused
+from ml.model.model import ServedModel
 from ml.problem import Problem
 from ml.release import release as releasing
-from ml.release.bundle import fetch, verify
 from ml.release.command import release as command
-from ml.release.keys import TrustedKeys
-from ml.release.ledger import Ledger
 from ml.release.release import ALIAS, RELEASE_TAG, release
-from ml.release.signing import verify_signature
 from ml.release.stackfile import pinned, stated_head
 from ml.runtime import Runtime
-from ml.serving.model import ServedModel
 from ml.store import Store
 from ml.training.evaluation import CHOSEN_TAG
 from ml.training.latency import Latency
-from ml.training.voucher import PREFIX
+from ml.trust.keys import TrustedKeys
+from ml.trust.ledger import Ledger
+from ml.trust.signing import verify_signature
+from ml.trust.voucher import PREFIX
 from tests.vouched import vouch
 
 

@@ -15,16 +15,16 @@ import regex
 from botocore.model import Shape
 from click.testing import CliRunner
 
+from ml.bundle.bundle import MANIFEST_FILE, key_of, read_manifest
 from ml.cli import mlops
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.problem import Problem
 from ml.release import lifecycle_command
-from ml.release.bundle import MANIFEST_FILE, key_of, read_manifest
-from ml.release.keys import new_key
 from ml.release.registry import follow_ledger, hand_over
 from ml.release.stackfile import pinned
 from ml.release.stage import Stage
 from ml.runtime import Runtime
+from ml.trust.keys import new_key
 from tests.aws import aws
 from tests.stages import APPROVER, AUTHOR, release_into
 

@@ -17,11 +17,11 @@ from ml.predictions import PREFIX, read_log
 from ml.problem import Problem, load_problem
 from ml.release import lifecycle_command
 from ml.release.deployed import record_deployed
-from ml.release.keys import new_key
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
 from ml.runtime import Runtime
 from ml.store import Store
+from ml.trust.keys import new_key
 from tests.aws import aws
 from tests.conftest import rows_of
 from tests.processes import JSON, server, state

@@ -20,9 +20,9 @@ from databricks.sdk.service.catalog import AwsCredentials
 from mlflow import MlflowClient
 from mlflow.protos import databricks_uc_registry_messages_pb2 as messages
 
+from ml.bundle.bundle import key_of
 from ml.errors import MlopsError, ReleaseRefused
 from ml.problem import Problem
-from ml.release.bundle import key_of
 from ml.release.command import release as command
 from ml.release.hand_over import UNITY_CATALOG, hand_over
 from ml.release.release import ALIAS, RELEASE_TAG

@@ -19,16 +19,16 @@ from typing import Any, NamedTuple
 import pytest
 from mlflow import MlflowClient
 
+from ml.bundle.bundle import canonical, fetch, publish, verify
 from ml.errors import MlopsError, ReleaseRefused
 from ml.problem import Problem
-from ml.release.bundle import canonical, fetch, publish, verify
-from ml.release.keys import Signer, new_key, signer
 from ml.release.release import release
-from ml.release.signing import signature_key
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.evaluation import CHOSEN_TAG
-from ml.training.voucher import PREFIX, Voucher, Vouching
+from ml.trust.keys import Signer, new_key, signer
+from ml.trust.signing import signature_key
+from ml.trust.voucher import PREFIX, Voucher, Vouching
 from tests.vouched import Marks, vouch
 
 

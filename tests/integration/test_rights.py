@@ -22,23 +22,23 @@ from mlflow import MlflowClient
 
 from infra.config import ConfigInvalid, StackConfig
 from infra.release import PinRefused, check
+from ml.bundle.bundle import file_digests, key_of
 from ml.errors import MlopsError
 from ml.monitoring.verdict import Judge
 from ml.problem import Problem, load_problem
 from ml.release.allowed import Place, require_allowed
 from ml.release.approve import approve
-from ml.release.bundle import file_digests, key_of
 from ml.release.deployed import record_deployed
-from ml.release.keys import Signer, TrustedKeys, new_key, signer
-from ml.release.ledger import Ledger
 from ml.release.retire import retire
 from ml.release.stackfile import pin, unpin
 from ml.release.stage import Stage
 from ml.release.vouched import bring
-from ml.serving.host import ModelHost
-from ml.serving.metrics import ServerMetrics
+from ml.serving.hosting.host import ModelHost
+from ml.serving.telemetry.metrics import ServerMetrics
 from ml.store import Store
-from ml.training.voucher import Voucher
+from ml.trust.keys import Signer, TrustedKeys, new_key, signer
+from ml.trust.ledger import Ledger
+from ml.trust.voucher import Voucher
 from tests.stages import APPROVER, AUTHOR, brought, release_into, stage
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "release.md"

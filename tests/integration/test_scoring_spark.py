@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.monitoring.profile import NumericColumn, Profile, merge, specs_of
 from ml.problem import Problem
-from ml.release.bundle import key_of
-from ml.release.schema import BundleSchema
 from ml.scoring.executor import Executor
 from ml.scoring.job import Job, run
 from ml.scoring.rows import RowReader

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ml.bundle.schema import BundleSchema
 from ml.problem import Problem
-from ml.release.schema import BundleSchema
 from ml.store import Store
 from tests.conftest import publish_signed
 from tests.processes import JSON, Process, server, state

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from ml.bundle.bundle import SIGNATURE_FILE, key_of
+from ml.bundle.schema import BundleSchema
 from ml.errors import InputRefused
 from ml.problem import Problem
-from ml.release.bundle import SIGNATURE_FILE, key_of
-from ml.release.schema import BundleSchema
 from ml.runtime import Runtime
 from ml.serving.command import predict
 from ml.store import Store

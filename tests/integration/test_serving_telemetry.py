@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ml.access.keys import add_key
+from ml.bundle.schema import BundleSchema
 from ml.problem import Problem
-from ml.release.schema import BundleSchema
-from ml.serving.access.keys import add_key
 from ml.store import Store
 from tests.processes import JSON, server, state
 
@@ -122,7 +122,7 @@ def test_requests_are_traced_and_logged_and_nothing_secret_is_told(
 )
 def test_telemetry_is_imported_only_where_it_is_asked_for(environment: dict[str, str], traces: bool) -> None:
     code = (
-        "import sys, ml.serving.app, ml.serving.run; from ml.serving.tracing import tracing_of; "
+        "import sys, ml.serving.app, ml.http.run; from ml.serving.telemetry.tracing import tracing_of; "
         f"found = tracing_of({environment!r}); print(found is not None, 'opentelemetry' in sys.modules); "
         "found and found.close()"
     )

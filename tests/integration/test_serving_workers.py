@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.errors import InputRefused
+from ml.http import workers
+from ml.http.workers import workers_of
 from ml.problem import Problem
-from ml.release.bundle import key_of
-from ml.release.schema import BundleSchema
 from ml.scratch import scratch_folder
-from ml.serving import workers
-from ml.serving.workers import workers_of
 from ml.store import Store
 from tests.processes import JSON, Process, reload, server, state
 
@@ -158,8 +158,8 @@ def test_a_worker_that_is_killed_takes_no_other_with_it_and_comes_back_as_the_ot
 DYING = """
 import os, sys
 from ml.errors import MlopsError
-from ml.serving.limits import ConnectionLimits
-from ml.serving.run import run_workers
+from ml.http.limits import ConnectionLimits
+from ml.http.run import run_workers
 
 def killed(folder): os.kill(os.getpid(), 9)
 def broken(folder): raise ValueError("it can't start")

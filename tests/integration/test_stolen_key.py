@@ -11,17 +11,17 @@ from infra.release import PinRefused, check
 from ml.errors import InputRefused, ReleaseRefused
 from ml.governance.privacy import erase
 from ml.problem import Problem, load_problem
-from ml.release import witness
 from ml.release.approve import approve
 from ml.release.audit import audit
 from ml.release.deployed import record_deployed
-from ml.release.keys import Signer, personal_folder
 from ml.release.reseat import reseat
 from ml.release.retire import retire
-from ml.release.revocation import revoke
 from ml.release.rollback import roll_back
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
+from ml.trust import witness
+from ml.trust.keys import Signer, personal_folder
+from ml.trust.revocation import revoke
 from tests.stages import APPROVER, AUTHOR, brought, person, release_into, stage
 
 EVE = "eve@example.org"

@@ -26,12 +26,11 @@ from click.testing import CliRunner
 from databricks.sdk.service.catalog import AwsCredentials
 from mlflow import MlflowClient
 
+from ml.bundle.bundle import key_of
 from ml.container.databricks_store import ADDRESS, store_credentials
 from ml.container.databricks_store import TOKEN as SECRET
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.problem import Problem, load_problem
-from ml.release.bundle import key_of
-from ml.release.keys import personal_folder
 from ml.release.release import release as mlops_release
 from ml.runtime import Runtime
 from ml.store import Store
@@ -40,6 +39,7 @@ from ml.training.databricks import follow, start
 from ml.training.evaluation import EVALUATION_FILE, Evaluation
 from ml.training.gates import judge
 from ml.training.latency import Latency
+from ml.trust.keys import personal_folder
 from tests import lakehouse
 from tests.accounts import Guard, guard
 from tests.aws import aws
@@ -74,7 +74,7 @@ def stack() -> Stack:
 @pytest.fixture(scope="module")
 def compute(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Serverless:
     """What installs the wheel, once, with the tests' own key as the organisation's."""
-    from ml.release.keys import signer
+    from ml.trust.keys import signer
 
     folder = tmp_path_factory.mktemp("serverless")
     signer(Store(folder.as_uri()))

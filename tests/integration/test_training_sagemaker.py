@@ -29,15 +29,15 @@ from ml.aws.logs import JobLog
 from ml.data.findings import DataRefused
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.problem import load_problem
-from ml.release.keys import new_key
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
 from ml.training.sagemaker import follow, start
 from ml.training.tracking import Tracking
-from ml.training.voucher import PREFIX as VOUCHERS
-from ml.training.voucher import Voucher
+from ml.trust.keys import new_key
+from ml.trust.voucher import PREFIX as VOUCHERS
+from ml.trust.voucher import Voucher
 from tests.aws import aws
 from tests.integration.conftest import mlflow_server
 from tests.sagemaker import LOG_GROUP, SageMaker, sagemaker

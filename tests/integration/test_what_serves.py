@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from infra.clouds.local import _deployment
+from ml.endpoint.observed import Observed, observe
 from ml.errors import MlopsError
 from ml.problem import Problem
 from ml.release.approve import approve
@@ -19,7 +20,6 @@ from ml.release.audit import audit
 from ml.release.deployed import record_deployed
 from ml.release.stage import Stage
 from ml.runtime import Runtime
-from ml.serving.observed import Observed, observe
 from tests.processes import deployment, process, reload, server, state
 from tests.stages import APPROVER, brought, release_into, stage
 

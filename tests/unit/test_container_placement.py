@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ml.bundle.bundle import key_of, verify
 from ml.container import placement
 from ml.container.placement import Placement, place, port
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
-from ml.release.artifact import adopt
-from ml.release.bundle import key_of, verify
 from ml.store import Store
+from ml.trust.artifact import adopt
 
 OTHER = f"sha256:{'0' * 64}"
 

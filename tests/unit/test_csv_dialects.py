@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.schema import BundleSchema
 from ml.data.read import examine
 from ml.errors import InputRefused
 from ml.feedback._incoming import from_file
 from ml.problem import load_problem
-from ml.release.schema import BundleSchema
 from ml.scoring.open import open_source
 from ml.scoring.rows import RowReader
 

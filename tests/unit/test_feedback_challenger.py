@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.bundle import key_of
+from ml.bundle.manifest import MetricResult
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback.challenger import against, live_rows, said
 from ml.problem import Problem, Retraining
-from ml.release.bundle import key_of
-from ml.release.manifest import MetricResult
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, RuleClassifier
 from ml.training.evaluation import ChampionComparison

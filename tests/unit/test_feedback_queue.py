@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.bundle import key_of
 from ml.errors import InputRefused
 from ml.feedback._incoming import from_file
 from ml.feedback.labels import add_labels, joined, read_labels
@@ -18,7 +19,6 @@ from ml.feedback.queue import CASES, CaseTaken, ReviewQueue
 from ml.feedback.ranges import training_ranges
 from ml.feedback.selection import TrainingRange, select
 from ml.problem import Numeric, Problem, Review
-from ml.release.bundle import key_of
 from ml.store import Store
 from tests.live import labels_file, log_rows, write_log
 

@@ -9,8 +9,8 @@ import pytest
 from infra.clouds.local import _deployment
 from infra.config import ConfigInvalid, StackConfig
 from infra.release import PinRefused, check
+from ml.bundle.bundle import key_of
 from ml.problem import Problem
-from ml.release.bundle import key_of
 from ml.serving.deployment import stated
 from tests.stages import release_into, stage
 

@@ -18,7 +18,7 @@ from infra.engine import environ, install, ownership
 from infra.engine.outputs import stack_outputs
 from infra.engine.ownership import StateOfAnother, other_checkout, require_own_backend, require_own_stack
 from ml.errors import InputRefused
-from ml.release.checkout import require_own_checkout
+from ml.trust.checkout import require_own_checkout
 from pipelines import _steps, down, up
 
 ROOT = Path(__file__).parents[2]

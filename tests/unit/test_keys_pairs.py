@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ml.errors import InputRefused
-from ml.release import keys
-from ml.release.keys import TrustedKeys, new_key, personal_folder, shared_folder, signer
-from ml.release.people import is_same_person, key_name
-from ml.release.revocation import Revocation
 from ml.store import Store
+from ml.trust import keys
+from ml.trust.keys import TrustedKeys, new_key, personal_folder, shared_folder, signer
+from ml.trust.people import is_same_person, key_name
+from ml.trust.revocation import Revocation
 
 
 @pytest.fixture(autouse=True)

@@ -10,20 +10,20 @@ from click.testing import CliRunner
 
 from infra.config import StackConfig
 from infra.release import PinRefused, check
+from ml.bundle.bundle import key_of
 from ml.errors import InputRefused, ReleaseRefused
 from ml.problem import Problem, load_problem
 from ml.release.approve import approve
-from ml.release.artifact import adopt
 from ml.release.audit import audit
-from ml.release.bundle import key_of
-from ml.release.keys import TrustedKeys, new_key, personal_folder, signer
-from ml.release.keys_command import keys
-from ml.release.ledger import Ledger, LedgerBroken
-from ml.release.revocation import revoke
-from ml.release.signing import sign, signature_key
 from ml.release.stage import Stage
-from ml.release.witness import forget
 from ml.store import Store
+from ml.trust.artifact import adopt
+from ml.trust.keys import TrustedKeys, new_key, personal_folder, signer
+from ml.trust.keys_command import keys
+from ml.trust.ledger import Ledger, LedgerBroken
+from ml.trust.revocation import revoke
+from ml.trust.signing import sign, signature_key
+from ml.trust.witness import forget
 from tests.stages import APPROVER, AUTHOR, release_into, stage
 
 
@@ -121,7 +121,7 @@ def test_a_clock_that_runs_behind_is_no_lie(tmp_path: Path, digest: str, monkeyp
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
             return datetime.now(UTC) - timedelta(minutes=3)
 
-    monkeypatch.setattr("ml.release.ledger.datetime", Behind)
+    monkeypatch.setattr("ml.trust.ledger.datetime", Behind)
     where = opened(tmp_path)
     where.ledger.append("gated", where.signer(AUTHOR), digest, {"passed": True})
     assert len(opened(tmp_path).ledger.entries()) == 3

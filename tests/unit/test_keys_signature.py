@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_signing.verifying import Config
 
+from ml.bundle.canonical import sha256
 from ml.errors import ReleaseRefused
-from ml.release._canonical import sha256
-from ml.release.keys import TrustedKeys, new_key
-from ml.release.signing import copy_signature, sign, signature_key, verify_signature
 from ml.store import Store
+from ml.trust.keys import TrustedKeys, new_key
+from ml.trust.signing import copy_signature, sign, signature_key, verify_signature
 from tests.stages import APPROVER, AUTHOR, person
 
 MANIFEST = b'{"a":1}'

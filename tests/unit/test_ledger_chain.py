@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ml.release.keys import Signer, TrustedKeys, new_key
-from ml.release.ledger import Entry, Ledger, LedgerBroken, LedgerCut
-from ml.release.witness import Head, forget, look, note
 from ml.store import Store
+from ml.trust.keys import Signer, TrustedKeys, new_key
+from ml.trust.ledger import Entry, Ledger, LedgerBroken, LedgerCut
+from ml.trust.witness import Head, forget, look, note
 from tests.stages import APPROVER, AUTHOR, person
 
 pytestmark = pytest.mark.slow

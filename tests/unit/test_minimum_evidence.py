@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ml.bundle.bundle import MANIFEST_FILE
+from ml.bundle.definition import measured_under
+from ml.bundle.manifest import Manifest
 from ml.data.quality import check
 from ml.monitoring.performance import judge_performance
 from ml.monitoring.report import SECTIONS, ReleaseFindings
 from ml.monitoring.run import monitor_once
 from ml.problem import Problem, load_problem
-from ml.release.bundle import MANIFEST_FILE
 from ml.release.checks import run_checks
-from ml.release.definition import measured_under
 from ml.release.in_force import judged_here
-from ml.release.manifest import Manifest
 from ml.store import Store
 from ml.training.evaluation import ChampionComparison, Evaluation
 from ml.training.gates import judge

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.manifest import GroupRates, Manifest, MetricResult
 from ml.monitoring.fairness import judge_fairness
 from ml.monitoring.performance import judge_performance
 from ml.monitoring.profile import Profile, specs_of
 from ml.monitoring.quality import judge_quality, judge_volume
 from ml.monitoring.report import Difference, Quality, Volume
 from ml.problem import Problem, load_problem
-from ml.release.manifest import GroupRates, Manifest, MetricResult
 from tests.monitor_data import watchful
 
 CALM = Volume(1000, 1000, alert=False, reason="")

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml.bundle.bundle import key_of
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.feedback.triggers import read_alerts
 from ml.monitoring import report as reports
@@ -20,7 +21,6 @@ from ml.monitoring.report import Report
 from ml.monitoring.run import monitor_once
 from ml.predictions import PREFIX
 from ml.problem import Problem
-from ml.release.bundle import key_of
 from ml.store import Store
 from tests.monitor_data import NOW, deliver, log_predictions, reference_of, resampled, watchful
 

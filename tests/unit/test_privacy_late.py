@@ -16,12 +16,12 @@ from ml.governance.privacy import Erased, erase, erase_late
 from ml.governance.retention import retain
 from ml.predictions import read_log
 from ml.problem import Problem, Review
-from ml.release.ledger import LedgerBroken
 from ml.release.stage import Stage
-from ml.serving.log_store import store_segment
-from ml.serving.spool import Segment, segments
+from ml.serving.log.spool import Segment, segments
+from ml.serving.log.store import store_segment
 from ml.store import UNFINISHED, Store
 from ml.subjects import pseudonym
+from ml.trust.ledger import LedgerBroken
 from tests.live import frame_of, log_rows, write_log
 from tests.stages import AUTHOR, stage
 

@@ -18,18 +18,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.schema import BundleSchema
 from ml.columns.spelling import MISSING as SPELLED_MISSING
 from ml.data.quality import DataRefused
 from ml.data.read import examine, read_file
 from ml.errors import InputRefused
 from ml.feedback._incoming import from_file, from_request
-from ml.release.schema import BundleSchema
+from ml.model.requests import RequestReader, RequestRefused, Rows
+from ml.model.tables import TableReader
 from ml.scoring.open import open_source
 from ml.scoring.rows import RowReader
 from ml.serving.protocols.sagemaker import read_csv
 from ml.serving.protocols.tensors import TYPES, Tensor, rows
-from ml.serving.schema import RequestReader, RequestRefused, Rows
-from ml.serving.tables import TableReader
 from tests.spellings import (
     ARROW,
     JSON,

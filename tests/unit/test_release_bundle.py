@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.bundle import bundle_digest, canonical, digest_of, fetch, key_of, publish, read_manifest, verify
+from ml.bundle.manifest import Gate, Manifest
+from ml.bundle.schema import BundleSchema
 from ml.errors import ReleaseRefused
 from ml.problem import Problem
 from ml.release.build import Origin, build
-from ml.release.bundle import bundle_digest, canonical, digest_of, fetch, key_of, publish, read_manifest, verify
-from ml.release.manifest import Gate, Manifest
-from ml.release.schema import BundleSchema
 from ml.store import Store
 
 FILES = [

@@ -12,13 +12,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.manifest import ScorerEvidence
+from ml.bundle.schema import BundleSchema
 from ml.errors import ReleaseRefused
+from ml.model.compiled import Axis, CompiledScorer, Tables
+from ml.model.scorer import ExactScorer, load_exact_scorer, load_scorer
 from ml.problem import Categorical, Numeric, Problem
 from ml.release.compile import compile_scorer
-from ml.release.manifest import ScorerEvidence
-from ml.release.schema import BundleSchema
-from ml.serving.compiled import Axis, CompiledScorer, Tables
-from ml.serving.scorer import ExactScorer, load_exact_scorer, load_scorer
 
 pytestmark = pytest.mark.slow
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from ml.bundle.bundle import MANIFEST_FILE
+from ml.bundle.definition import measured_under
+from ml.bundle.manifest import Gate, Manifest
 from ml.problem import Problem, Waiver, load_problem
-from ml.release.bundle import MANIFEST_FILE
-from ml.release.definition import measured_under
 from ml.release.in_force import code_objection, judged_here, objections
-from ml.release.manifest import Gate, Manifest
 from tests.stages import passing_gates
 
 TODAY = date(2026, 3, 1)

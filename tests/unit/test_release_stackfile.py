@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml.errors import InputRefused, ReleaseRefused
-from ml.release.checkout import project_root
 from ml.release.stackfile import drop_salt, pin, pinned, stack_file, unpin
+from ml.trust.checkout import project_root
 
 ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 

@@ -11,15 +11,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from ml.bundle.bundle import key_of, read_manifest
+from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.errors import InputRefused, ReleaseRefused
+from ml.model.scorer import load_scorer
 from ml.problem import Problem
-from ml.release.bundle import key_of, read_manifest
-from ml.release.schema import SCHEMA_FILE, BundleSchema
-from ml.release.signing import signature_key
 from ml.scoring.job import Job, Outcome, Share, run
 from ml.scoring.output import Done, Output
-from ml.serving.scorer import load_scorer
 from ml.store import Store
+from ml.trust.signing import signature_key
 from tests.conftest import rows_of
 
 ROWS = 1000

@@ -15,15 +15,15 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from ml.access.check import Access
+from ml.access.command import serve_keys
+from ml.access.keys import ApiKeys, add_key, read_keys, revoke_key
+from ml.access.settings import AccessSettings, TokenSettings
+from ml.bundle.schema import BundleSchema
 from ml.errors import InputRefused
+from ml.model.requests import RequestRefused
 from ml.problem import Problem
-from ml.release.schema import BundleSchema
-from ml.serving.access.check import Access
-from ml.serving.access.command import serve_keys
-from ml.serving.access.keys import ApiKeys, add_key, read_keys, revoke_key
-from ml.serving.access.settings import AccessSettings, TokenSettings
 from ml.serving.app import ModelServer
-from ml.serving.schema import RequestRefused
 from ml.store import Store
 from tests.unit.test_serving_app import JSON, ask, play, serving, settings_of
 
@@ -145,7 +145,7 @@ def test_what_platforms_ask_stays_open_and_nothing_else(
 def test_keys_are_rotated_while_the_server_runs(keys_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = add_key(keys_file, "shop-1")
     keys = ApiKeys(keys_file)
-    monkeypatch.setattr("ml.serving.access.keys.LOOKED_AT_EVERY_S", 0.0)
+    monkeypatch.setattr("ml.access.keys.LOOKED_AT_EVERY_S", 0.0)
     new = add_key(keys_file, "shop-2")
     assert [(k.name if (k := keys.find(s)) else None) for s in (old, new)] == ["shop-1", "shop-2"]
     revoke_key(keys_file, "shop-1")
@@ -306,10 +306,10 @@ def provider() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_the_keys_of_a_url_are_fetched_again_when_a_new_one_signs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml.serving.access.settings import NotLetIn
-    from ml.serving.access.tokens import Tokens
+    from ml.access.settings import NotLetIn
+    from ml.access.tokens import Tokens
 
-    monkeypatch.setattr("ml.serving.access.tokens.SOONEST_S", 0.05)
+    monkeypatch.setattr("ml.access.tokens.SOONEST_S", 0.05)
     with provider() as (url, says):
         tokens = Tokens(TokenSettings(url, AUDIENCE, ISSUER))
         try:
@@ -343,7 +343,7 @@ def test_the_keys_of_a_url_are_fetched_again_when_a_new_one_signs(monkeypatch: p
     ],
 )
 def test_what_would_let_in_too_many_starts_no_server(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    from ml.serving.access.tokens import Tokens
+    from ml.access.tokens import Tokens
 
     (tmp_path / "jwks.json").write_text(jwks("rsa"))
     given = {"jwks": str(tmp_path / "jwks.json"), "audience": AUDIENCE, "issuer": ISSUER} | changes

@@ -7,12 +7,12 @@ import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml.serving.again import Head, again_of
-from ml.serving.connection import Connection
-from ml.serving.heads import Target
-from ml.serving.http import Response
-from ml.serving.limits import ConnectionLimits
-from ml.serving.places import Places
+from ml.http.again import Head, again_of
+from ml.http.answers import Response
+from ml.http.connection import Connection
+from ml.http.heads import Target
+from ml.http.limits import ConnectionLimits
+from ml.http.places import Places
 
 HEAD = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
 BODIES = (b"abcd", b"\r\n\r\n", b"\r\nPO", b"POST", b"GET ")

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.problem import Problem
-from ml.release.bundle import key_of
-from ml.release.schema import BundleSchema
-from ml.release.signing import signature_key
 from ml.serving.app import ModelServer, Settings
 from ml.store import Store
+from ml.trust.signing import signature_key
 from tests.conftest import publish_signed
 
 JSON = {"content-type": "application/json"}
@@ -307,8 +307,8 @@ def test_a_broken_new_release_leaves_the_old_one_serving(
 def test_a_release_that_can_not_answer_its_own_example_is_refused(
     tmp_path: Path, store: Store, published: str, candidate: Path, small_problem: Problem, built: Path
 ) -> None:
-    from ml.release.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests
-    from ml.release.manifest import Manifest
+    from ml.bundle.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests
+    from ml.bundle.manifest import Manifest
 
     for number, (model, said) in enumerate(
         ((b"no pickle", "can't answer its own example"), (b"cos\nsystem\n.", "can't answer its own example"))
@@ -343,7 +343,7 @@ def test_a_release_that_nobody_signed_is_never_loaded(
     async def scenario() -> None:
         settings = settings_of(tmp_path, store)
         async with serving(settings, published) as app:
-            monkeypatch.setattr("ml.serving.host.ServedModel.load", lambda *_: pytest.fail("it was unpickled"))
+            monkeypatch.setattr("ml.serving.hosting.host.ServedModel.load", lambda *_: pytest.fail("it was unpickled"))
             state(settings, second)
             answered = await reload(app, settings)
             assert answered.status == 409

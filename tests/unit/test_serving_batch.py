@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ml.release.schema import BundleSchema
+from ml.bundle.schema import BundleSchema
+from ml.http.answers import Response
+from ml.http.front import SPARE
+from ml.model.model import ServedModel
 from ml.serving.app import ModelServer
-from ml.serving.batch import ALONE, AT_LEAST, LOOKS
-from ml.serving.front import SPARE
-from ml.serving.http import Response
-from ml.serving.model import ServedModel
+from ml.serving.hosting.batch import ALONE, AT_LEAST, LOOKS
 from ml.store import Store
 from tests.unit.test_serving_app import JSON, ask, play, settings_of, state
 
@@ -139,7 +139,7 @@ def test_past_what_a_round_can_read_it_says_so_at_once(
         app = ModelServer(settings)
         await app.host.reload()
         body = json.dumps(BundleSchema.of(small_problem).example).encode()
-        monkeypatch.setattr("ml.serving.batch.ROUND_S", -1.0)
+        monkeypatch.setattr("ml.serving.hosting.batch.ROUND_S", -1.0)
         found = await ask_at_once(app, {str(number): body for number in range(AT_LEAST + 2)})
         assert [answer.status for answer in found.values()].count(200) == AT_LEAST
         late = found[str(AT_LEAST)]

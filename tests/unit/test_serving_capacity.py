@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from ml.bundle.schema import BundleSchema
 from ml.problem import Problem
-from ml.release.schema import BundleSchema
 from ml.serving.app import ModelServer
-from ml.serving.metrics import SCORE_BUCKETS, ServerMetrics
+from ml.serving.telemetry.metrics import SCORE_BUCKETS, ServerMetrics
 from ml.store import Store
 from tests.unit.test_serving_app import JSON, Answered, ask, play, serving, settings_of
 

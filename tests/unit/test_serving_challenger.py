@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml.bundle.bundle import key_of
+from ml.bundle.schema import BundleSchema
 from ml.problem import Problem
-from ml.release.bundle import key_of
-from ml.release.schema import BundleSchema
 from ml.serving.app import ModelServer, Settings
-from ml.serving.predict import is_for_challenger
+from ml.serving.hosting.predict import is_for_challenger
 from ml.store import Store
 from tests.unit.test_serving_app import JSON, ask, play, reload
 

@@ -12,13 +12,13 @@ import shap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.schema import BundleSchema
 from ml.errors import ReleaseRefused
+from ml.model.explain import EXPLANATION_FILE, Explainer, Explanation
+from ml.model.model import MAXIMUM_EXPLAINED_ROWS
 from ml.problem import Problem
 from ml.release.explanation import write_explanation
-from ml.release.schema import BundleSchema
 from ml.serving.app import ModelServer
-from ml.serving.explain import EXPLANATION_FILE, Explainer, Explanation
-from ml.serving.model import MAXIMUM_EXPLAINED_ROWS
 from ml.store import Store
 from tests.unit.test_serving_app import JSON, ask, play, serving, settings_of
 

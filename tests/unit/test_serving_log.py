@@ -16,17 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import InputRefused
+from ml.model.requests import MAXIMUM_SUBJECT
 from ml.predictions import PREFIX, log_schema, partition, read_log
 from ml.problem import Problem, load_problem
-from ml.serving import log_store
 from ml.serving.command import serve, settings_of
-from ml.serving.frames import Logged, prediction_ids
-from ml.serving.log import LogSettings, PredictionLog
-from ml.serving.log_store import read_segment, store_segment
-from ml.serving.metrics import ServerMetrics
-from ml.serving.minimise import Minimiser
-from ml.serving.schema import MAXIMUM_SUBJECT
-from ml.serving.spool import MISSING, Frame, Segment, segments
+from ml.serving.log.frames import Logged, prediction_ids
+from ml.serving.log.minimise import Minimiser
+from ml.serving.log.spool import MISSING, Frame, Segment, segments
+from ml.serving.log.store import read_segment, store_segment
+from ml.serving.log.writer import LogSettings, PredictionLog
+from ml.serving.log.writer import store as log_store
+from ml.serving.telemetry.metrics import ServerMetrics
 from ml.store import Store
 from ml.subjects import Pseudonyms, pseudonym
 
@@ -172,7 +172,7 @@ def test_without_the_key_named_rows_wait_and_are_never_written_by_name(
     log = log_of(tmp_path, store)
     log.put(logged("named", subjects=["Ada"]))
     with monkeypatch.context() as broken:
-        broken.setattr("ml.serving.frames.Pseudonyms", lambda _store: (_ for _ in ()).throw(OSError("away")))
+        broken.setattr("ml.serving.log.frames.Pseudonyms", lambda _store: (_ for _ in ()).throw(OSError("away")))
         log._flush()
     log.put(logged("later"))
     assert segments(tmp_path / "spool") == []
@@ -269,7 +269,7 @@ def test_a_full_disk_costs_only_what_could_not_be_written(
     log.put(logged("before"))
     log._flush()
     with monkeypatch.context() as full:
-        full.setattr("ml.serving.spool.os.fdatasync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+        full.setattr("ml.serving.log.spool.os.fdatasync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
         log.put(logged("during"))
         log._flush()
     log.put(logged("after"))
@@ -331,7 +331,7 @@ def test_an_end_does_not_wait_for_who_gives_way(tmp_path: Path, store: Store, mo
         asked.append(is_urgent)
         return log_store.storing(store, spool, is_urgent=True) if is_urgent else starved
 
-    monkeypatch.setattr("ml.serving.log.storing", storing)
+    monkeypatch.setattr("ml.serving.log.writer.storing", storing)
     left = Segment(tmp_path / "spool", COLUMNS)  # so that the first look finds something to store
     left.append(frame(1))
     left.close()

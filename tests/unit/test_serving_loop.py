@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import ClassVar
 
-from ml.serving.loop import Acceptor, Loop
+from ml.http.loop import Acceptor, Loop
 
 CLIENTS = 50
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.serving.http import Message, Response, Scope
-from ml.serving.names import names_of, only_for
+from ml.http.answers import Message, Response, Scope
+from ml.http.names import names_of, only_for
 
 HERE = names_of("127.0.0.1", ())
 

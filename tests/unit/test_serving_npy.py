@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from ml.bundle.schema import BundleSchema
+from ml.model.requests import RequestRefused
+from ml.model.tables import TableReader
 from ml.problem import load_problem
-from ml.release.schema import BundleSchema
 from ml.serving.protocols.npy import read_npy
-from ml.serving.schema import RequestRefused
-from ml.serving.tables import TableReader
 
 FEATURES = tuple(each.model_copy(update={"nullable": True}) for each in load_problem().features[:3])
 SCHEMA = BundleSchema.of(load_problem().model_copy(update={"features": FEATURES}))

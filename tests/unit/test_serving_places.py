@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ml.serving.places import FEWEST, Places
+from ml.http.places import FEWEST, Places
 
 
 class _Client:

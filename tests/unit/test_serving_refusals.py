@@ -12,10 +12,10 @@ from mlflow.protos import databricks_pb2
 from pandas._libs.parsers import STR_NA_VALUES
 
 from ml.columns.spelling import MISSING
+from ml.model.requests import Mistake, RequestRefused
 from ml.serving.protocols import azureml, invocations, kserve, mlflow, native, open_inference, vertex
 from ml.serving.protocols.body import as_json
 from ml.serving.protocols.vertex import VertexRoutes
-from ml.serving.schema import Mistake, RequestRefused
 
 STATUSES = (400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429, 500, 501, 503)
 # google/rpc/code.proto

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from ml.bundle.schema import BundleSchema
+from ml.model.requests import RequestReader, RequestRefused
 from ml.problem import Categorical, Problem, load_problem
-from ml.release.schema import BundleSchema
-from ml.serving.schema import RequestReader, RequestRefused
 
 PROBLEM = load_problem()
 SCHEMA = BundleSchema.of(PROBLEM)

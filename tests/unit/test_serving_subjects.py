@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from ml.bundle.schema import BundleSchema
+from ml.model.requests import MAXIMUM_SUBJECT, RequestReader, RequestRefused
 from ml.problem import load_problem
-from ml.release.schema import BundleSchema
-from ml.serving.schema import MAXIMUM_SUBJECT, RequestReader, RequestRefused
 
 SCHEMA = BundleSchema.of(load_problem())
 READER = RequestReader(SCHEMA, maximum_rows=50)

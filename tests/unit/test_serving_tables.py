@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.bundle.schema import BundleSchema
+from ml.model.requests import RequestReader, RequestRefused, Rows
+from ml.model.tables import TableReader
 from ml.problem import Problem, load_problem
-from ml.release.schema import BundleSchema
 from ml.serving.protocols.tensors import Tensor, rows
-from ml.serving.schema import RequestReader, RequestRefused, Rows
-from ml.serving.tables import TableReader
 
 NULLABLE, GAPPED = "AGEP", "SEX"
 

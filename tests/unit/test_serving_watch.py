@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.problem import Canary, load_problem
-from ml.serving.predict import is_for_challenger
-from ml.serving.watch import Watch, stability_index
+from ml.serving.hosting.predict import is_for_challenger
+from ml.serving.hosting.watch import Watch, stability_index
 
 LIMITS = Canary.model_validate(
     {

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.bundle.judgement import latency_calls
 from ml.problem import LatencyGate
-from ml.release.judgement import latency_calls
 from ml.training import latency
 from ml.training.latency import Latency, measure_latency
 

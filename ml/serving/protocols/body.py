@@ -6,11 +6,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ml.serving.explain import Explained
-from ml.serving.http import Response, json_response
-from ml.serving.model import Prediction, Scored, ServedModel
+from ml.http.answers import Response, json_response
+from ml.model.explain import Explained
+from ml.model.model import Prediction, Scored, ServedModel
+from ml.model.requests import RequestRefused, decoded, shown
 from ml.serving.protocols.route import Request, Service
-from ml.serving.schema import RequestRefused, decoded, shown
 
 __all__ = [
     "as_json",

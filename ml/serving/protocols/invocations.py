@@ -6,16 +6,16 @@ from typing import Final
 
 import msgspec
 
-from ml.serving.call import Call
-from ml.serving.http import Response, Scope, json_response
-from ml.serving.model import ServedModel
+from ml.http.answers import Response, Scope, json_response
+from ml.model.model import ServedModel
+from ml.model.requests import RequestRefused, Rows, decoded
+from ml.model.tables import LISTS
+from ml.serving.hosting.call import Call
 from ml.serving.protocols import mlflow, native, sagemaker
 from ml.serving.protocols.body import envelope, is_given, json_of, plain
 from ml.serving.protocols.npy import NPY, is_npy, read_npy, write_npy
 from ml.serving.protocols.route import JSON, Refuse, Request, Route, Service, media_type
 from ml.serving.protocols.sagemaker import CSV, JSON_LINES
-from ml.serving.schema import RequestRefused, Rows, decoded
-from ml.serving.tables import LISTS
 
 __all__ = ["routes"]
 

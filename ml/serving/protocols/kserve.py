@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from ml.serving.call import Call
-from ml.serving.explain import Explained
-from ml.serving.http import Response, json_response
-from ml.serving.model import Scored, ServedModel
+from ml.http.answers import Response, json_response
+from ml.model.explain import Explained
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import RequestRefused
+from ml.serving.hosting.call import Call
 from ml.serving.protocols.body import envelope, error, is_given, json_body, plain, predictions, require_model
 from ml.serving.protocols.route import Request, Route, Service, require_type
-from ml.serving.schema import RequestRefused
 
 __all__ = ["refusal", "routes"]
 

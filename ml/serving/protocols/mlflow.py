@@ -8,14 +8,14 @@ from typing import Final
 
 import msgspec
 
-from ml.serving.call import Call
-from ml.serving.explain import Explained
-from ml.serving.http import Response, json_response
-from ml.serving.model import Scored, ServedModel
+from ml.http.answers import Response, json_response
+from ml.model.explain import Explained
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import RequestRefused, Rows
+from ml.model.tables import TableReader
+from ml.serving.hosting.call import Call
 from ml.serving.protocols.body import envelope, error, is_given, plain, probabilities, status_of
 from ml.serving.protocols.route import Request, Route, Service
-from ml.serving.schema import RequestRefused, Rows
-from ml.serving.tables import TableReader
 
 __all__ = ["Invocation", "call", "code_of", "given", "read_rows", "refusal", "require_no_parameters", "routes", "write"]
 

@@ -5,12 +5,12 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from ml.serving.call import Call
-from ml.serving.explain import Explained
-from ml.serving.http import Response, Scope, json_response
-from ml.serving.model import Scored, ServedModel
+from ml.http.answers import Response, Scope, json_response
+from ml.model.explain import Explained
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import RequestRefused
+from ml.serving.hosting.call import Call
 from ml.serving.protocols.route import Request, Route, Service, require_type
-from ml.serving.schema import RequestRefused
 
 __all__ = ["answer", "refusal", "routes"]
 

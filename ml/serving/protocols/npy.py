@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from ml.serving.explain import Explained
-from ml.serving.http import Response
-from ml.serving.model import Scored, ServedModel
-from ml.serving.schema import RequestRefused, Rows
+from ml.http.answers import Response
+from ml.model.explain import Explained
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import RequestRefused, Rows
 
 __all__ = ["NPY", "is_npy", "read_npy", "write_npy"]
 

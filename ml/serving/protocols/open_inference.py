@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import msgspec
 
-from ml.serving.call import Call
-from ml.serving.explain import Explained
-from ml.serving.http import Response, Scope, header, json_response
-from ml.serving.model import Scored, ServedModel
+from ml.http.answers import Response, Scope, header, json_response
+from ml.model.explain import Explained
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import RequestRefused
+from ml.serving.hosting.call import Call
 from ml.serving.protocols import tensors
 from ml.serving.protocols.body import as_json, envelope, error, require_model
 from ml.serving.protocols.route import JSON, Request, Route, Service, media_type
 from ml.serving.protocols.tensors import OUTPUTS, Tensor
-from ml.serving.schema import RequestRefused
 
 __all__ = ["refusal", "routes"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from ml.serving.model import MAXIMUM_EXPLAINED_ROWS
+from ml.model.model import MAXIMUM_EXPLAINED_ROWS
 from ml.serving.protocols.npy import NPY
 from ml.serving.protocols.sagemaker import CSV, JSON_LINES
 from ml.serving.protocols.shapes import Shapes, closed, inferred, one_of, opened, predictions, probabilities, reference

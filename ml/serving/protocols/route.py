@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from ml.serving.call import Call
-from ml.serving.host import ModelHost
-from ml.serving.http import Receive, Response, Scope, header
-from ml.serving.schema import RequestRefused
+from ml.http.answers import Receive, Response, Scope, header
+from ml.model.requests import RequestRefused
+from ml.serving.hosting.call import Call
+from ml.serving.hosting.host import ModelHost
 
 __all__ = ["JSON", "Handler", "Refuse", "Request", "Route", "Routes", "Service", "media_type", "require_type"]
 

@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
-from ml.serving.explain import Explained
-from ml.serving.http import Response, Scope, header
-from ml.serving.model import Scored, ServedModel
+from ml.http.answers import Response, Scope, header
+from ml.model.explain import Explained
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import Mistake, RequestRefused, Rows, decoded, misfit, shown
 from ml.serving.protocols.body import plain, predictions
-from ml.serving.schema import Mistake, RequestRefused, Rows, decoded, misfit, shown
 
 __all__ = [
     "CSV",

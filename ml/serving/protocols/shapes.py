@@ -6,7 +6,7 @@ the schema has one and two rows; more are sent alike.
 
 from typing import Any, Final
 
-from ml.serving.model import ServedModel
+from ml.model.model import ServedModel
 from ml.serving.protocols.tensors import OUTPUTS, TYPES, column_type
 
 __all__ = ["COUNTS", "Shapes", "closed", "counted", "one_of", "opened", "reference"]

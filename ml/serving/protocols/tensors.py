@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 import msgspec
 import numpy as np
 
-from ml.serving.model import Scored, ServedModel
+from ml.model.model import Scored, ServedModel
+from ml.model.requests import RequestRefused, Rows, decoded, shown
 from ml.serving.protocols.body import is_given, plain
-from ml.serving.schema import RequestRefused, Rows, decoded, shown
 
 __all__ = ["OUTPUTS", "Tensor", "column_type", "outputs", "rows"]
 

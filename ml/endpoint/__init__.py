@@ -1,0 +1,1 @@
+"""A stack's endpoint, from outside: what it answers, and which release it serves."""
