@@ -1,6 +1,6 @@
 """The errors that people read: a sentence that says what is wrong, where, and what to do."""
 
-__all__ = ["InputRefused", "MlopsError", "ReleaseRefused"]
+__all__ = ["InputRefused", "MlopsError", "ReleaseRefused", "TrackingUnreachable"]
 
 
 class MlopsError(Exception):
@@ -19,3 +19,7 @@ class ReleaseRefused(MlopsError):
     """A gate, a digest, a signature or an approval stands in the way of a release."""
 
     exit_code = 3
+
+
+class TrackingUnreachable(MlopsError):
+    """The MLflow server doesn't answer."""

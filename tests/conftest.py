@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, settings
 
 from ml.bundle.bundle import MANIFEST_FILE, digest_of, publish
 from ml.bundle.definition import measured_under
+from ml.bundle.evaluation import Evaluation
 from ml.bundle.manifest import Gate, GroupRates, MetricResult
 from ml.problem import Categorical, Problem, load_problem
 from ml.release.build import Origin, build
 from ml.store import Store
-from ml.training.evaluation import Evaluation
 from ml.training.provenance import problem_digest
 from ml.trust.keys import TrustedKeys, signer
 from ml.trust.signing import sign

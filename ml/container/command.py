@@ -1,4 +1,4 @@
-"""The image's one command: `serve`, `train` and `lambda` as platforms start it, `health`, and all of `mlops`."""
+"""The image's one command: `serve`, `train` and what else platforms start it with, `health`, and all of `mlops`."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from ml.cli import main as mlops
 from ml.container.placement import place, port
 from ml.edge import sentences
 from ml.errors import MlopsError
+from ml.platform import platforms
 
 __all__ = ["main"]
 
@@ -21,11 +22,15 @@ EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 # inside a container; the platform s
 def main() -> None:
     """Run what the container was started with; `serve` when that is nothing."""
     name, *words = sys.argv[1:] or ["serve"]
-    command = COMMANDS.get(name, mlops)
+    command = COMMANDS.get(name) or _of_a_platform(name) or mlops
     if command is not mlops:
         sys.argv[1:] = words
     with sentences(name):
         command()
+
+
+def _of_a_platform(name: str) -> Callable[[], None] | None:
+    return next((found for each in platforms().values() if (found := each.commands().get(name))), None)
 
 
 def _serve() -> None:
@@ -39,35 +44,13 @@ def _serve() -> None:
 
 
 def _train() -> None:
-    """Train as a job of SageMaker or Batch where this is one, else as `mlops train`."""
-    from ml.container.sagemaker import folders, is_job, run_job
-
-    job = folders(os.environ)
-    if is_job(job):
-        sys.exit(run_job(job, os.environ))
-    from ml.container import batch
-
-    if batch.is_job() and not sys.argv[1:]:
-        batch.run_job()
-        return
+    """Train as the job of a platform where this is one, else as `mlops train`."""
+    if not sys.argv[1:]:
+        for platform in platforms().values():
+            if run := platform.training_here(os.environ):
+                sys.exit(run())
     sys.argv.insert(1, "train")
     mlops()
-
-
-def _lambda() -> None:
-    """Answer the events of an AWS Lambda function: `watch` is the monitor, without it a release is served.
-
-    The release is loaded before the first event.
-    """
-    from awslambdaric.__main__ import main as runtime
-
-    if sys.argv[1:] == ["watch"]:
-        from ml.container.aws_watch import handler
-    else:
-        from ml.container.aws_lambda import function, handler
-
-        function()
-    runtime([sys.argv[0], f"{handler.__module__}.{handler.__name__}"])
 
 
 def _health() -> None:
@@ -83,6 +66,5 @@ def _health() -> None:
 COMMANDS: Final[dict[str, Callable[[], None]]] = {
     "serve": _serve,
     "train": _train,
-    "lambda": _lambda,
     "health": _health,
 }

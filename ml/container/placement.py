@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from ml.bundle.bundle import key_of
-from ml.container.sagemaker import folders
 from ml.errors import InputRefused
 from ml.store import Store
 from ml.trust.artifact import adopt, holds_bundle
@@ -23,6 +22,7 @@ OWN_LOG_MB: Final = 64  # in the container's memory or on its small disk; some t
 # The variable that says where the platform put the model: Vertex AI, Azure Machine Learning. Ours goes first.
 ARTIFACT_VARIABLES: Final = ("MLOPS_BUNDLE", "AIP_STORAGE_URI", "AZUREML_MODEL_DIR")
 KSERVE_FOLDER: Final = Path("/mnt/models")
+SAGEMAKER_VARIABLE: Final = "SAGEMAKER_BASE_DIR"  # as in its own toolkits
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def place(environment: Mapping[str, str]) -> Placement:
     if release is None:
         raise InputRefused(
             "This container has no release to serve. Hand one over as the platform does it "
-            f"({', '.join(ARTIFACT_VARIABLES)}, or the folder {KSERVE_FOLDER} or {folders(environment).model}), "
+            f"({', '.join(ARTIFACT_VARIABLES)}, or the folder {KSERVE_FOLDER} or {_of_sagemaker(environment)}), "
             "or set MLOPS_STORE_URI and MLOPS_RELEASE."
         )
     _state(deployment, release)
@@ -94,10 +94,14 @@ def _artifact(environment: Mapping[str, str]) -> Store | None:
     named = next((environment[name] for name in ARTIFACT_VARIABLES if environment.get(name)), None)
     if named is not None:
         return _bundle_in(Path(named)) if named.startswith("/") else Store(named)
-    for folder in (KSERVE_FOLDER, folders(environment).model):
+    for folder in (KSERVE_FOLDER, _of_sagemaker(environment)):
         if folder.is_dir() and any(folder.iterdir()):
             return _bundle_in(folder)
     return None
+
+
+def _of_sagemaker(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get(SAGEMAKER_VARIABLE) or "/opt/ml") / "model"
 
 
 def _bundle_in(folder: Path) -> Store:

@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ml.bundle.bundle import fetch
+from ml.bundle.evaluation import ChampionComparison
 from ml.bundle.manifest import MetricResult
 from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.data.conditions import meets
@@ -34,7 +35,6 @@ from ml.scratch import scratch_folder
 from ml.store import Store
 from ml.training.candidates import Candidate, scores_of
 from ml.training.evaluate import compared
-from ml.training.evaluation import ChampionComparison
 from ml.training.features import inputs, positives
 from ml.training.fit import Comparing
 from ml.training.metrics import ScoredRows

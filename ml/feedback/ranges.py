@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import polars as pl
 
 from ml.bundle.bundle import read_file, read_manifest
+from ml.bundle.evaluation import REFERENCE_FILE
 from ml.errors import ReleaseRefused
 from ml.feedback.selection import TrainingRange
 from ml.problem import Problem
 from ml.store import Store
-from ml.training.evaluation import REFERENCE_FILE
 
 __all__ = ["training_ranges"]
 

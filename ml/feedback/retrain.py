@@ -21,7 +21,7 @@ from ml.store import Store
 from ml.trust.people import current_name
 
 if TYPE_CHECKING:
-    from ml.training.evaluation import ChampionComparison
+    from ml.bundle.evaluation import ChampionComparison
 
 __all__ = ["Retrained", "judge", "retrain"]
 

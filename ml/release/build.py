@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ml.bundle.bundle import MANIFEST_FILE, bundle_digest, canonical, file_digests
+from ml.bundle.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, TEST_FILE, Evaluation
 from ml.bundle.manifest import Gate, Manifest, ScorerEvidence
 from ml.bundle.schema import SCHEMA_FILE, BundleSchema
 from ml.errors import InputRefused
@@ -18,7 +19,6 @@ from ml.release._normal import normalise_model
 from ml.release.compile import compile_scorer
 from ml.release.explanation import write_explanation
 from ml.release.model_card import model_card
-from ml.training.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, TEST_FILE, Evaluation
 
 __all__ = ["MODEL_CARD_FILE", "Origin", "assemble", "build", "read_evaluation", "seal"]
 

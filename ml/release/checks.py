@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from ml.arrow import in_memory
+from ml.bundle.evaluation import REFERENCE_FILE
 from ml.bundle.manifest import Manifest
 from ml.bundle.schema import BundleSchema
 from ml.errors import MlopsError
@@ -24,7 +25,6 @@ from ml.problem import Problem, ShadowGate
 from ml.release.in_force import code_objection, judged_here, objections
 from ml.release.latency import served_latency
 from ml.store import Store
-from ml.training.evaluation import REFERENCE_FILE
 
 __all__ = ["Check", "CodeWaiver", "run_checks", "table"]
 

@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from ml.bundle.evaluation import REFERENCE_FILE
 from ml.bundle.schema import BundleSchema
 from ml.errors import ReleaseRefused
 from ml.model.explain import EXPLANATION_FILE, Explainer, Explanation, Importance
 from ml.model.scorer import Scorer, load_scorer
 from ml.problem import Problem
-from ml.training.evaluation import REFERENCE_FILE
 
 __all__ = ["write_explanation"]
 

@@ -3,11 +3,11 @@
 from typing import Final
 
 from ml.bundle.disparity import group_difference, is_judged
+from ml.bundle.evaluation import Evaluation
 from ml.bundle.gate_table import shown
 from ml.bundle.manifest import GroupRates
 from ml.problem import Problem, Protected
 from ml.release._markdown import table
-from ml.training.evaluation import Evaluation
 
 __all__ = ["model_card"]
 

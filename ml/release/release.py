@@ -14,21 +14,20 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from ml.bundle.bundle import MANIFEST_FILE, canonical, digest_of, publish, verify
+from ml.bundle.evaluation import CANDIDATE_FOLDER, MODEL_FOLDER, REFERENCE_FILE
 from ml.bundle.gate_table import counts, refusing, table
 from ml.bundle.manifest import Gate, Manifest
 from ml.errors import ReleaseRefused
 from ml.model.model import ServedModel
+from ml.platform import platform_of
 from ml.problem import Problem
 from ml.release.build import Origin, assemble, read_evaluation, seal
-from ml.release.hand_over import READY, UNITY_CATALOG
 from ml.release.latency import served_latency
-from ml.release.model_package import is_group
 from ml.release.register import register, sign_manifest
 from ml.release.vouched import bring, chosen
 from ml.runtime import Runtime
 from ml.scratch import scratch_folder
 from ml.store import Store
-from ml.training.evaluation import CANDIDATE_FOLDER, MODEL_FOLDER, REFERENCE_FILE
 from ml.training.gates import judge
 from ml.training.provenance import problem_digest
 from ml.training.tracking import Tracking
@@ -47,6 +46,7 @@ NOT_TO_BE_LOADED: Final = (
     f"The tag {RELEASE_TAG} says which release the run became. Load no model from here: who may write to MLflow can "
     "change its files. What was verified is the release in the store."
 )
+READY: Final = "READY"  # a version of a model whose files are all there
 ALIAS: Final = "challenger"  # MLflow's word for a version that is released and not yet proven
 
 
@@ -65,7 +65,7 @@ def release(problem: Problem, runtime: Runtime, run_id: str | None, progress: Ca
     So it is, with nothing loaded, for a run that nobody vouches for, or whose files are not what was vouched for.
     Safe to repeat after a kill at any point: a run has one release, claimed in the store before it is published.
     """
-    tracking, store = Tracking(runtime.tracking_uri, problem.name), Store(runtime.store_uri)
+    tracking, store = Tracking(runtime, problem.name), Store(runtime.store_uri)
     me = signer(store)
     ledger = Ledger(store, runtime.stack, runtime.environment, TrustedKeys.of(store))
     where = _Where(*_registry(runtime, tracking.uri, problem), store, ledger, me)
@@ -105,11 +105,9 @@ class _Where:
 
 
 def _registry(runtime: Runtime, tracking_uri: str, problem: Problem) -> tuple[MlflowClient, str]:
-    """MLflow's client and the registered model's name: in Unity Catalog where the platform serves from there."""
-    if runtime.model_registry is None or is_group(runtime.model_registry):
-        return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri), problem.name
-    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=UNITY_CATALOG)
-    return client, f"{runtime.model_registry}.{problem.name}"
+    """MLflow's client and the registered model's name: where the platform serves from there, in its registry."""
+    registry_uri, model = platform_of(runtime).mlflow_model(runtime, tracking_uri, problem.name)
+    return MlflowClient(tracking_uri=tracking_uri, registry_uri=registry_uri), model
 
 
 def _again(where: _Where, problem: Problem, run_id: str, progress: Callable[[str], None]) -> ReleaseResult | None:

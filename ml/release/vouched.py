@@ -8,9 +8,9 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from ml.bundle.bundle import differences, file_digests
+from ml.bundle.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG
 from ml.errors import InputRefused, ReleaseRefused
 from ml.runtime import Runtime
-from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG
 from ml.trust import voucher
 from ml.trust.voucher import TRAIN_AGAIN, Voucher
 

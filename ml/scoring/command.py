@@ -32,6 +32,13 @@ def _share(_context: click.Context, _option: click.Parameter, value: str | None)
     return index, count
 
 
+def _share_here() -> tuple[int, int] | None:
+    """The share that a platform gave to this container."""
+    from ml.platform import platforms
+
+    return next((share for each in platforms().values() if (share := each.share_here(os.environ))), None)
+
+
 @click.command(epilog="Example: mlops score --stack local-dev people.parquet scores/2026-11")
 @click.argument("input", metavar="INPUT", required=False)
 @click.argument("output", metavar="OUTPUT", required=False)
@@ -107,11 +114,11 @@ def score(
     Where the stack's platform has a job that scores, it is started, on several machines with --shares, and followed;
     it goes on when this is ended, and `mlops score --follow JOB` shows it again: its ARN, or its page on Databricks.
     """
-    from ml.aws.batch import share_of
+    from ml.platform import Asked
     from ml.problem import load_problem
     from ml.runtime import Runtime
     from ml.scoring.job import Job, Share
-    from ml.scoring.managed import Asked, follow, submit
+    from ml.scoring.managed import follow, submit
 
     if options["followed"]:
         follow(options["followed"], as_json=as_json)
@@ -134,7 +141,7 @@ def score(
         store_uri=store_uri,
         release=release,
         identifiers=identifiers or (load_problem().identifier,),
-        share=Share(*(share or share_of(os.environ) or (1, 1))),
+        share=Share(*(share or _share_here() or (1, 1))),
         format=options["format_"],
         bad_rows=options["bad_rows"],
         rows_per_part=options["rows_per_part"],

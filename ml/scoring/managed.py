@@ -1,55 +1,20 @@
 """`mlops score` where the stack's platform scores: start or follow its job, and say what it has published."""
 
-import importlib
 import json
 import sys
 import time
-from dataclasses import dataclass
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn
 
 import click
 
 from ml.errors import InputRefused, MlopsError
-from ml.following import Say
+from ml.platform import Asked, Platform, platform_of, platforms
 from ml.runtime import Runtime
 from ml.scoring.output import Output, Published
 
-__all__ = ["Asked", "follow", "submit"]
+__all__ = ["follow", "submit"]
 
-PLATFORMS = {"batch": "ml.scoring.batch", "databricks": "ml.scoring.databricks"}
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A scoring as a person asked for it; `others` are the options that they gave beside it."""
-
-    source: str
-    output: str
-    release: str
-    shares: int
-    words: list[str]  # the same command, for a machine that knows no stack
-    others: list[str]
-
-
-class Platform(Protocol):
-    """What starts and follows jobs that score."""
-
-    def submit(self, runtime: Runtime, asked: Asked) -> str:
-        """Start the stack's job: what names it. InputRefused, and nothing is started, for what the job can't do."""
-        ...
-
-    def output_of(self, job: str) -> str:
-        """Where a job writes; InputRefused for one that doesn't score."""
-        ...
-
-    def watch(self, job: str, progress: Say, show: Say) -> None:
-        """Say what happens until the job has ended; MlopsError when it failed."""
-        ...
-
-    def stop_command(self, job: str) -> str:
-        """What a person types to end it."""
-        ...
 
 
 def submit(runtime: Runtime, asked: Asked) -> str:
@@ -63,7 +28,7 @@ def submit(runtime: Runtime, asked: Asked) -> str:
                 f"{what} is {uri}, on this machine, and the jobs of {runtime.stack} run on others. Name a URI below "
                 f"{runtime.store_uri}/scoring/, or add --here to score on this machine."
             )
-    job = _platform(str(runtime.scoring_job)).submit(runtime, asked)
+    job = platform_of(runtime).score(runtime, asked)
     click.echo(f"Submitted {job}", err=True)
     return job
 
@@ -74,14 +39,14 @@ def follow(job: str, *, as_json: bool) -> None:
     InputRefused for another kind of job, MlopsError for one that failed or has published nothing.
     """
     started = time.monotonic()
-    platform = _platform(job)
+    platform = _platform_that_named(job)
     output = platform.output_of(job)
 
     def progress(line: str) -> None:
         click.echo(f"{time.monotonic() - started:5.1f} s  {line}", err=True)
 
     try:
-        platform.watch(job, progress, lambda line: click.echo(f"         | {line}", err=True))
+        platform.follow_scoring(job, progress, lambda line: click.echo(f"         | {line}", err=True))
     except KeyboardInterrupt:
         _left_running(job, platform.stop_command(job))
     published = Output(output).published()
@@ -90,15 +55,10 @@ def follow(job: str, *, as_json: bool) -> None:
     click.echo(json.dumps(_as_json(published, output, job), indent=2) if as_json else _as_text(published, output))
 
 
-def _platform(job: str) -> Platform:
-    """The module that starts and follows what has this ARN, or what this page of Databricks shows."""
-    service = job.split(":")[2] if job.count(":") >= 5 else "databricks" if job.startswith("http") else ""
-    if service not in PLATFORMS:
-        raise InputRefused(
-            f"{job!r} is neither the ARN of a job of AWS Batch nor the page of a job of Databricks, as `mlops score` "
-            "prints it."
-        )
-    return cast(Platform, importlib.import_module(PLATFORMS[service]))
+def _platform_that_named(job: str) -> Platform:
+    if found := next((platform for platform in platforms().values() if platform.has_named(job)), None):
+        return found
+    raise InputRefused(f"{job!r} names no scoring of any platform, as `mlops score` prints it.")
 
 
 def _left_running(job: str, stop_command: str) -> NoReturn:

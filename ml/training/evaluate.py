@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.bundle.definition import measured_under
+from ml.bundle.evaluation import Evaluation
 from ml.bundle.manifest import MetricResult
 from ml.data.leakage import single_feature_roc_auc
 from ml.problem import Problem
 from ml.training.candidates import Candidate
-from ml.training.evaluation import Evaluation
 from ml.training.fairness import group_rates
 from ml.training.features import positives
 from ml.training.metrics import METRICS, ScoredRows, difference_intervals

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ml.bundle.evaluation import SCORE_COLUMN, ChampionComparison, Evaluation
 from ml.bundle.manifest import Gate
 from ml.data.clean import clean
 from ml.data.quality import check, require
@@ -20,7 +21,6 @@ from ml.problem import Problem
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, best_learner, fit_candidates, scores_of
 from ml.training.evaluate import evaluate
-from ml.training.evaluation import SCORE_COLUMN, ChampionComparison, Evaluation
 from ml.training.features import inputs, positives
 from ml.training.gates import judge
 from ml.training.latency import measure_latency

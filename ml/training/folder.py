@@ -13,9 +13,9 @@ from mlflow import sklearn as mlflow_sklearn
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from ml.bundle.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, SCORE_COLUMN, TEST_FILE, Evaluation
 from ml.problem import Numeric, Problem
 from ml.training.candidates import Candidate, scores_of
-from ml.training.evaluation import EVALUATION_FILE, MODEL_FOLDER, REFERENCE_FILE, SCORE_COLUMN, TEST_FILE, Evaluation
 from ml.training.features import inputs
 
 __all__ = ["save_model", "write_candidate"]
@@ -33,7 +33,7 @@ def write_candidate(
     train: pd.DataFrame,
     test: pd.DataFrame,
 ) -> None:
-    """Fill `folder` as `ml.training.evaluation` describes it; the reference is a seeded sample of `train`."""
+    """Fill `folder` as `ml.bundle.evaluation` describes it; the reference is a seeded sample of `train`."""
     folder.mkdir(parents=True)
     save_model(problem, chosen.model, folder / MODEL_FOLDER)
     (folder / EVALUATION_FILE).write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -3,10 +3,10 @@
 import math
 from datetime import date
 
+from ml.bundle.evaluation import Evaluation, MetricsOfRows
 from ml.bundle.judgement import CHAMPION, Figure, fairness_figures, judged
 from ml.bundle.manifest import Evidence, Gate
 from ml.problem import Problem
-from ml.training.evaluation import Evaluation, MetricsOfRows
 from ml.training.latency import Latency
 
 __all__ = ["judge"]

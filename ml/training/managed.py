@@ -1,28 +1,23 @@
 """`mlops train` where the stack's platform trains: start or follow its job, and show the candidate that comes back."""
 
-import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from ml.bundle.gate_table import shown, table, verdict
+from ml.bundle.job_result import JobResult
 from ml.bundle.manifest import MetricResult
 from ml.errors import InputRefused
+from ml.platform import platform_of
 from ml.problem import load_problem
 from ml.runtime import Runtime
-from ml.training.candidate import Candidate
 
 __all__ = ["train_on_the_platform"]
 
-PLATFORMS = {  # by the service of the job's ARN
-    "sagemaker": "ml.training.sagemaker",
-    "batch": "ml.training.batch",
-    "databricks": "ml.training.databricks",
-}
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 Progress = Callable[[str], None]
 
@@ -31,24 +26,18 @@ def train_on_the_platform(
     runtime: Runtime, root: Path, progress: Progress, execution: str | None = None, *, as_json: bool = False
 ) -> None:
     """Start a training, unless one is given to follow, and print its candidate; Ctrl-C leaves it running."""
-    platform = _platform(execution or str(runtime.training_job))
-    execution = str(execution or platform.start(load_problem(), runtime, root, progress))
+    platform = platform_of(runtime)
+    if execution and not platform.has_named(execution):
+        raise InputRefused(f"{execution!r} is no training of {runtime.stack}, as `mlops train` prints it.")
+    execution = execution or platform.train(load_problem(), runtime, root, progress)
     try:
-        candidate = platform.follow(execution, progress, _show, runtime)
+        candidate = platform.follow_training(execution, progress, _show, runtime)
     except KeyboardInterrupt:
         _left_running(runtime, execution, platform.stop_command(execution))
     click.echo(
         json.dumps(_as_json(runtime, execution, candidate), indent=2) if as_json else _as_text(runtime, candidate)
     )
     sys.stdout.flush()
-
-
-def _platform(arn: str) -> Any:
-    """The module that starts and follows what has this ARN, or what this page of Databricks shows."""
-    service = arn.split(":")[2] if arn.count(":") >= 5 else "databricks" if arn.startswith("http") else ""
-    if service not in PLATFORMS:
-        raise InputRefused(f"{arn!r} is not the ARN of a training, as `mlops train` prints it.")
-    return importlib.import_module(PLATFORMS[service])
 
 
 def _show(line: str) -> None:
@@ -66,7 +55,7 @@ def _left_running(runtime: Runtime, execution: str, stop_command: str) -> NoRetu
     sys.exit(INTERRUPTED)
 
 
-def _as_text(runtime: Runtime, candidate: Candidate) -> str:
+def _as_text(runtime: Runtime, candidate: JobResult) -> str:
     lines = [
         f"{candidate.evaluation.candidate} on {candidate.evaluation.test_rows:,} test rows",
         *_metrics(candidate.evaluation.metrics),
@@ -91,7 +80,7 @@ def _metrics(metrics: tuple[MetricResult, ...]) -> Iterator[str]:
         yield f"{metric.name:<20}{shown(metric.value):>11}{baseline}{known}"
 
 
-def _as_json(runtime: Runtime, execution: str, candidate: Candidate) -> dict[str, object]:
+def _as_json(runtime: Runtime, execution: str, candidate: JobResult) -> dict[str, object]:
     return {
         "stack": runtime.stack,
         "execution": execution,

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from ml.bundle.bundle import file_digests
+from ml.bundle.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG
 from ml.bundle.gate_table import counts, table
 from ml.problem import Problem
 from ml.scratch import scratch_folder
 from ml.training.candidates import Candidate
 from ml.training.curves import fairness_bars, loss_curve, score_curves, search_results
-from ml.training.evaluation import CANDIDATE_FOLDER, CHOSEN_TAG
 from ml.training.fairness import RATES
 from ml.training.features import positives
 from ml.training.fit import Prepared, Trained

@@ -22,7 +22,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME
 
 from ml.data.read import Dataset as DataFile
-from ml.errors import MlopsError
+from ml.errors import TrackingUnreachable
+from ml.platform import platform_of
+from ml.runtime import Runtime
 
 __all__ = ["GIT_COMMIT_TAG", "Tracking", "TrackingUnreachable"]
 
@@ -30,26 +32,21 @@ GIT_COMMIT_TAG: Final = MLFLOW_GIT_COMMIT
 CONNECT_TIMEOUT_S: Final = 5.0
 DATASET_DIGEST_LENGTH: Final = 36  # MLflow refuses longer ones; the tags hold the whole digest
 METRICS_PER_BATCH: Final = 1000
-DATABRICKS_FOLDER: Final = "/Shared/mlops"  # where a workspace of the stack keeps experiments
-
-
-class TrackingUnreachable(MlopsError):
-    """The MLflow server doesn't answer."""
 
 
 class Tracking:
-    """The experiment `name` on an MLflow server; TrackingUnreachable, at once, where there is none."""
+    """A problem's experiment on the MLflow server of a stack; TrackingUnreachable, at once, where there is none."""
 
-    def __init__(self, uri: str, name: str) -> None:
-        self.uri = uri.rstrip("/")
-        if _is_arn(self.uri):
-            _connect_to_sagemaker(self.uri)
-        else:
+    def __init__(self, runtime: Runtime, problem: str) -> None:
+        self.uri, platform = runtime.tracking_uri.rstrip("/"), platform_of(runtime)
+        self._is_a_page = not platform.connect_tracking(self.uri)
+        if self._is_a_page:
             _require_listening(self.uri)
+        name = platform.experiment(problem)
         _leave_others_alone()
         self._client = MlflowClient(tracking_uri=self.uri)
         try:
-            self.experiment_id = self._experiment(f"{DATABRICKS_FOLDER}/{name}" if _is_databricks(self.uri) else name)
+            self.experiment_id = self._experiment(name)
         except MlflowException as error:
             raise TrackingUnreachable(
                 f"The MLflow server {self.uri} gives no experiment {name!r}: {error.message}"
@@ -105,8 +102,8 @@ class Tracking:
         self._client.set_tag(run_id, name, value)
 
     def url(self, run_id: str) -> str:
-        """Where a person sees the run; what has only an ARN has no page that a link could open."""
-        if _is_arn(self.uri) or _is_databricks(self.uri):
+        """Where a person sees the run; what a platform lets through has no page that a link could open."""
+        if not self._is_a_page:
             return f"{run_id}, of {self.uri}"
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
@@ -124,36 +121,13 @@ class Tracking:
         return found.experiment_id
 
 
-def _is_arn(uri: str) -> bool:
-    return uri.startswith("arn:")
-
-
-def _is_databricks(uri: str) -> bool:
-    return uri.partition(":")[0] == "databricks"
-
-
-def _connect_to_sagemaker(arn: str) -> None:
-    """Have the requests signed: the plugin of SageMaker's MLflow goes by the tracking URI of the whole process."""
-    try:
-        import boto3
-        import sagemaker_mlflow  # noqa: F401 # pyright: ignore[reportUnusedImport] # found by its entry points
-    except ImportError as error:
-        raise TrackingUnreachable(
-            f"{arn} is SageMaker's MLflow, which is asked through its plugin: install this project with its extra "
-            "`sagemaker`."
-        ) from error
-    if boto3.Session().get_credentials() is None:
-        raise TrackingUnreachable(f"{arn} answers signed requests alone, and there are no AWS credentials here.")
-    mlflow.set_tracking_uri(arn)
-
-
 def _leave_others_alone() -> None:
-    """Keep that plugin, where it is installed, from any other server: MLflow would warn at each request."""
+    """Keep SageMaker's plugin, where it is installed, from any other server: MLflow would warn at each request."""
     with suppress(ImportError):
         from sagemaker_mlflow import mlflow_sagemaker_request_header_provider as plugin
 
         provider: Any = plugin.MlflowSageMakerRequestHeaderProvider
-        provider.in_context = lambda _: _is_arn(mlflow.get_tracking_uri())  # pyright: ignore[reportUnknownLambdaType]
+        provider.in_context = lambda _: mlflow.get_tracking_uri().startswith("arn:")  # pyright: ignore[reportUnknownLambdaType]
 
 
 def _require_listening(uri: str) -> None:

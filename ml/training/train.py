@@ -47,7 +47,7 @@ def train(
     training's run ends FAILED.
     """
     vouching = Vouching.begin(runtime, problem.name, job)
-    tracking = Tracking(runtime.tracking_uri, problem.name)
+    tracking = Tracking(runtime, problem.name)
     data = prepare(problem, Store(runtime.store_uri), root, progress, live)
     tags = run_tags(*code_state(root), problem_digest(problem), data.digests)
     with tracking.run("training", {**tags, "mlops.stack": runtime.stack}) as parent:

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from infra.clouds.databricks import wheel
 from infra.config import ENVIRONMENTS
 from infra.engine.environ import PROJECT
+from ml.platforms.databricks import tasks
 from ml.runtime import Runtime
 from tests.contract.conftest import DIGEST, GOLDEN, Plan, Registered, documents, stated
 
@@ -195,8 +196,9 @@ def test_the_wheel_is_named_by_what_is_in_it_and_has_the_tasks_entry_point(tmp_p
     with zipfile.ZipFile(built.file) as content:
         names = content.namelist()
         entry_points = content.read("mlops_reference-0.1.0.dist-info/entry_points.txt").decode()
-    assert "mlops-databricks = ml.container.databricks:main" in entry_points
+    assert "mlops-databricks = ml.platforms.databricks.tasks:main" in entry_points
     assert not [name for name in names if name.startswith(("infra/", "tests/"))]
+    assert (PROJECT / wheel.PACKAGE / wheel.KEYS) == tasks.KEYS, "where a job looks for them"
     carried = {name for name in names if "example.org" in name}
     assert carried == {f"ml/keys/ann@example.org.{suffix}" for suffix in ("pub", "revoked")}
 

@@ -22,6 +22,7 @@ from ml.bundle.schema import BundleSchema
 from ml.feedback.requests import ask
 from ml.feedback.retrain import judge
 from ml.monitoring.run import monitor_once
+from ml.platforms.sagemaker.pipeline import start
 from ml.problem import Problem, load_problem
 from ml.release.approve import approve
 from ml.release.audit import audit
@@ -31,7 +32,6 @@ from ml.release.rollback import roll_back
 from ml.release.stage import Stage
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.sagemaker import start
 from tests.accounts import Guard, acting_as, guard
 from tests.monitor_data import deliver, log_predictions, resampled, watchful
 from tests.processes import process

@@ -20,11 +20,11 @@ import s3fs
 from click.testing import CliRunner
 from moto.core.config import default_user_config
 
-from ml.aws.batch import follow, is_under_way, share_of, submit
 from ml.bundle.bundle import key_of
-from ml.container import aws_watch
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
 from ml.feedback.requests import REQUESTS
+from ml.platforms.serverless import watch as aws_watch
+from ml.platforms.serverless.jobs import follow, is_under_way, share_of, submit
 from ml.problem import Problem, load_problem
 from ml.release.release import release
 from ml.runtime import Runtime
@@ -63,7 +63,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, store: Store, published: str, plann
     """A stack without a server: its queue, jobs and log in moto, its store in moto's S3, with the release in it."""
     monkeypatch.setitem(default_user_config, "batch", {"use_docker": False})
     monkeypatch.setenv("MLOPS_TRUSTED_KEYS", str(personal_folder()))  # a shared store trusts no user's own keys
-    monkeypatch.setattr("ml.aws.batch.POLL_S", 0.3)
+    monkeypatch.setattr("ml.platforms.serverless.jobs.POLL_S", 0.3)
     told = named(planned, "jobs-runtime")
     with aws(monkeypatch, REGION):
         s3 = s3fs.S3FileSystem(skip_instance_cache=True)

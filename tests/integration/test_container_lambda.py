@@ -20,9 +20,9 @@ from click.testing import CliRunner
 from ml.access.keys import add_key
 from ml.bundle.bundle import key_of
 from ml.bundle.schema import BundleSchema
-from ml.container import aws_lambda
 from ml.endpoint.ask import example
 from ml.errors import InputRefused
+from ml.platforms.serverless import function as aws_lambda
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.serving.command import predict
@@ -169,19 +169,19 @@ def behind_signatures(
 
 
 @pytest.mark.parametrize(
-    ("host", "path", "service"),
+    ("platform", "host", "path", "service"),
     [
-        ("abc123.lambda-url.eu-west-1.on.aws", "/", "lambda"),
-        ("runtime.sagemaker.eu-west-1.amazonaws.com", "/endpoints/e/invocations", "sagemaker"),
+        ("serverless", "abc123.lambda-url.eu-west-1.on.aws", "/", "lambda"),
+        ("sagemaker", "runtime.sagemaker.eu-west-1.amazonaws.com", "/endpoints/e/invocations", "sagemaker"),
     ],
 )
 def test_predict_signs_where_aws_asks_for_it(
-    function: RuntimeApi, store: Store, published: str, monkeypatch: pytest.MonkeyPatch, host: str, path: str,
-    service: str,
+    function: RuntimeApi, store: Store, published: str, monkeypatch: pytest.MonkeyPatch,
+    platform: str, host: str, path: str, service: str,
 ) -> None:  # fmt: skip
     runtime = Runtime(
-        stack="aws-some-dev", cloud="aws", platform="some", environment="dev", store_uri=store.uri, tracking_uri="",
-        monitor_url="", release=published, endpoint_url=f"https://{host}{path}",
+        stack="aws-some-dev", cloud="aws", platform=platform, environment="dev", store_uri=store.uri,
+        tracking_uri="", monitor_url="", release=published, endpoint_url=f"https://{host}{path}",
     )  # fmt: skip
     monkeypatch.setattr(Runtime, "load", lambda _stack: runtime)
 

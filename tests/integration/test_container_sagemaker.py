@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from ml.container import sagemaker
-from ml.container.sagemaker import Job, folders, run_job
+from ml.platforms.sagemaker import train_job as sagemaker
+from ml.platforms.sagemaker.train_job import Job, folders, run_job
 from ml.problem import Problem
 from ml.release.build import read_evaluation
 from tests.sample import problem_of, write_sample

@@ -14,23 +14,24 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from ml.aws.batch import JOB_ID
 from ml.bundle.bundle import fetch, verify
+from ml.bundle.evaluation import Evaluation
+from ml.bundle.job_result import JobReport
 from ml.bundle.manifest import Gate
-from ml.container import batch, sagemaker
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback._tables import parquet
 from ml.feedback.challenger import asked_for
 from ml.feedback.labels import SCHEMA
 from ml.feedback.lease import last_training
 from ml.feedback.retrain import judge, retrain
+from ml.platforms.sagemaker import train_job as sagemaker
+from ml.platforms.serverless import train_job as batch
+from ml.platforms.serverless.jobs import JOB_ID
+from ml.platforms.serverless.training import report_key
 from ml.problem import Datasets, Problem, Retraining
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.batch import report_key
-from ml.training.candidate import Report
-from ml.training.evaluation import Evaluation
 from ml.training.train import train
 from ml.trust.keys import TrustedKeys
 from ml.trust.ledger import Ledger
@@ -210,7 +211,7 @@ def test_a_job_of_sagemaker_that_was_asked_for_is_compared_with_the_champion(
     shutil.copytree(problem.datasets.root, base / "input" / "data" / "data")
     job = sagemaker.folders({"SAGEMAKER_BASE_DIR": str(base)})
     assert sagemaker.run_job(job, os.environ) == 0, (base / "output" / "failure").read_text()
-    report = Report.model_validate_json((base / "output" / "data" / "training.json").read_bytes())
+    report = JobReport.model_validate_json((base / "output" / "data" / "training.json").read_bytes())
     require_challenge(report.evaluation, report.gates, asked.release)
 
 
@@ -219,7 +220,7 @@ def test_a_job_of_batch_that_was_asked_for_is_compared_with_the_champion(
 ) -> None:
     monkeypatch.setenv(JOB_ID, "1234")
     batch.run_job()
-    report = Report.model_validate_json(Store(asked.store_uri).read(report_key("1234")))
+    report = JobReport.model_validate_json(Store(asked.store_uri).read(report_key("1234")))
     require_challenge(report.evaluation, report.gates, asked.release)
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from ml.arrow import in_memory
 from ml.bundle.bundle import read_manifest
-from ml.container.databricks_inference import BROUGHT, bring
 from ml.errors import MlopsError
 from ml.governance.privacy import erase
 from ml.monitoring.run import monitor_once
+from ml.platforms.databricks.inference_table import BROUGHT, bring
 from ml.predictions import read_log
 from ml.problem import Problem
 from ml.store import Store

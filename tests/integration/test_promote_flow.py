@@ -17,6 +17,7 @@ from infra.config import StackConfig
 from infra.config.environments import ENVIRONMENTS
 from infra.release import PinRefused, check
 from ml.bundle.bundle import fetch, key_of, read_manifest, verify
+from ml.bundle.evaluation import EVALUATION_FILE
 from ml.errors import InputRefused, ReleaseRefused
 from ml.governance.data_sheet import data_sheet, quality_reports
 from ml.model.model import ServedModel
@@ -36,7 +37,6 @@ from ml.release.retire import retire
 from ml.release.rollback import roll_back
 from ml.release.stackfile import pin, pinned, unpin
 from ml.release.stage import Stage
-from ml.training.evaluation import EVALUATION_FILE
 from ml.trust import witness
 from ml.trust.keys_command import keys
 from ml.trust.ledger import Ledger, LedgerCut

@@ -9,9 +9,10 @@ from mlflow import MlflowClient
 
 from ml.bundle.bundle import key_of
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
+from ml.platforms.databricks.unity_catalog import UnityCatalog
 from ml.problem import Problem
-from ml.release.hand_over import hand_over
 from ml.release.hand_over_command import hand_over as command
+from ml.release.registry import bring_into
 from ml.release.stage import Stage
 from tests.stages import release_into, stage
 
@@ -39,7 +40,7 @@ def digest(here: Stage, candidate: Path, small_problem: Problem) -> str:
 
 
 def test_a_release_is_registered_under_its_digest(here: Stage, digest: str, registry: str) -> None:
-    name = hand_over(here, MODELS, digest, lambda _: None, registry, registry)
+    name = bring_into(UnityCatalog(MODELS, registry, registry), here, digest, lambda _: None)
     assert name == f"{MODELS}.release_{digest.removeprefix('sha256:')}"
     (model,) = MlflowClient(registry, registry).search_registered_models()
     (version,) = model.latest_versions or []
@@ -52,16 +53,16 @@ def test_what_is_altered_is_refused_and_leaves_nothing(here: Stage, digest: str,
     key = f"{key_of(digest)}/{altered}"
     here.store.write(key, here.store.read(key).replace(b"a", b"b", 1))
     with pytest.raises(ReleaseRefused):
-        hand_over(here, MODELS, digest, lambda _: None, registry, registry)
+        bring_into(UnityCatalog(MODELS, registry, registry), here, digest, lambda _: None)
     assert MlflowClient(registry, registry).search_registered_models() == []
 
 
 def test_a_second_version_is_never_taken_for_the_release(here: Stage, digest: str, registry: str) -> None:
-    name = hand_over(here, MODELS, digest, lambda _: None, registry, registry)
+    name = bring_into(UnityCatalog(MODELS, registry, registry), here, digest, lambda _: None)
     MlflowClient(registry, registry).delete_model_version(name, "1")
     MlflowClient(registry, registry).create_model_version(name, "somewhere")
     with pytest.raises(MlopsError, match=r"got version [23]: somebody deleted version 1"):
-        hand_over(here, MODELS, digest, lambda _: None, registry, registry)
+        bring_into(UnityCatalog(MODELS, registry, registry), here, digest, lambda _: None)
 
 
 def test_a_stack_that_serves_from_its_store_needs_none(

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from ml.bundle.bundle import fetch, verify
+from ml.bundle.evaluation import CHOSEN_TAG
 from ml.errors import InputRefused, ReleaseRefused
 from ml.model.model import ServedModel
 from ml.problem import Problem
@@ -22,7 +23,6 @@ from ml.release.release import ALIAS, RELEASE_TAG, release
 from ml.release.stackfile import pinned, stated_head
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.evaluation import CHOSEN_TAG
 from ml.training.latency import Latency
 from ml.trust.keys import TrustedKeys
 from ml.trust.ledger import Ledger

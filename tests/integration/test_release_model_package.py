@@ -228,7 +228,7 @@ def test_a_registration_that_was_cut_short_is_completed(
         def killed(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("ml.release.model_package.ModelPackages._say_standing", killed)
+        patch.setattr("ml.platforms.sagemaker.model_packages.ModelPackages._say_standing", killed)
         with pytest.raises(KeyboardInterrupt):
             hand_over(dev, digest, say)
     hand_over(dev, digest, say)
@@ -250,7 +250,7 @@ def test_a_registry_that_does_not_answer_leaves_the_ledger_s_word_and_says_so(
     digest = release_into(dev, candidate, account.problem)
     hand_over(dev, digest, say)
     with monkeypatch.context() as patch:
-        patch.setattr("ml.release.model_package.client", _unreachable)
+        patch.setattr("ml.platforms.sagemaker.model_packages.client", _unreachable)
         with pytest.raises(MlopsError, match=r"in the ledger of aws-sagemaker-dev, which counts, but not in the"):
             account.run("retire", digest, "--stack", "aws-sagemaker-dev", "--reason", REASON)
     assert account.standing("dev")[0] == "Approved"

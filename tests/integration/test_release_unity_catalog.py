@@ -21,15 +21,16 @@ from mlflow import MlflowClient
 from mlflow.protos import databricks_uc_registry_messages_pb2 as messages
 
 from ml.bundle.bundle import key_of
+from ml.bundle.evaluation import CHOSEN_TAG
 from ml.errors import MlopsError, ReleaseRefused
+from ml.platforms.databricks.unity_catalog import UNITY_CATALOG, UnityCatalog
 from ml.problem import Problem
 from ml.release.command import release as command
-from ml.release.hand_over import UNITY_CATALOG, hand_over
+from ml.release.registry import bring_into
 from ml.release.release import ALIAS, RELEASE_TAG
 from ml.release.stackfile import pinned
 from ml.release.stage import Stage
 from ml.runtime import Runtime
-from ml.training.evaluation import CHOSEN_TAG
 from tests.aws import aws
 from tests.conftest import rows_of
 from tests.databricks import TOKEN, Workspace, workspace
@@ -98,7 +99,7 @@ def test_a_release_gets_there_whole_once_and_answers_as_it_was_released(
     registry: Registry, here: Stage, digest: str, small_problem: Problem, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    names = [hand_over(here, MODELS, digest, said.append) for _ in range(2)]
+    names = [bring_into(UnityCatalog(MODELS), here, digest, said.append) for _ in range(2)]
     name = f"{MODELS}.release_{digest.removeprefix('sha256:')}"
     assert not list(tmp_path.glob("mlflow.db")), "a database of MLflow's own"
     assert names == [name] * 2
@@ -121,7 +122,7 @@ def test_a_release_gets_there_whole_once_and_answers_as_it_was_released(
     for path in (uploaded_pickle, f"{below}/evil.pkl"):
         s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(path, b"not what was released")
         with pytest.raises(ReleaseRefused, match=rf"is not the release: {path.rpartition('/')[2]}"):
-            hand_over(here, MODELS, digest, said.append)
+            bring_into(UnityCatalog(MODELS), here, digest, said.append)
         s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(uploaded_pickle, content)
     answers = mlflow.pyfunc.load_model(folder).predict(rows_of(small_problem, 5))
     assert np.asarray(answers).shape == (5, 2)
@@ -134,9 +135,9 @@ def test_a_cut_upload_is_said_to_be_one(registry: Registry, here: Stage, digest:
     client.create_registered_model(name)
     registry.answer("POST", "/api/2.0/mlflow/unity-catalog/model-versions/create", {"name": name, "source": "x"})
     with pytest.raises(MlopsError, match=r"is PENDING_REGISTRATION in the registry: an earlier attempt did not end"):
-        hand_over(here, MODELS, digest, lambda _: None)
+        bring_into(UnityCatalog(MODELS), here, digest, lambda _: None)
     client.delete_registered_model(name)
-    assert hand_over(here, MODELS, digest, lambda _: None) == name
+    assert bring_into(UnityCatalog(MODELS), here, digest, lambda _: None) == name
 
 
 def test_a_model_without_a_signature_is_refused_and_nothing_is_served(
@@ -147,14 +148,14 @@ def test_a_model_without_a_signature_is_refused_and_nothing_is_served(
     del description["signature"]
     (bare / "model" / "MLmodel").write_text(yaml.safe_dump(description))
     with pytest.raises(MlopsError, match="did not contain any signature metadata"):
-        hand_over(here, MODELS, release_into(here, bare, small_problem, "2"), lambda _: None)
+        bring_into(UnityCatalog(MODELS), here, release_into(here, bare, small_problem, "2"), lambda _: None)
     assert [len(versions) for versions in registry.versions.values()] == [0]
 
 
 @pytest.mark.usefixtures("registry")
 def test_a_schema_that_is_not_there_is_said(here: Stage, digest: str) -> None:
     with pytest.raises(MlopsError, match=r"The registry doesn't take somewhere\.else\.release_.*There is no schema"):
-        hand_over(here, "somewhere.else", digest, lambda _: None)
+        bring_into(UnityCatalog("somewhere.else"), here, digest, lambda _: None)
 
 
 def test_mlops_release_registers_its_candidate_and_the_release_there_before_it_pins(

@@ -20,12 +20,12 @@ import pytest
 from mlflow import MlflowClient
 
 from ml.bundle.bundle import canonical, fetch, publish, verify
+from ml.bundle.evaluation import CHOSEN_TAG
 from ml.errors import MlopsError, ReleaseRefused
 from ml.problem import Problem
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.evaluation import CHOSEN_TAG
 from ml.trust.keys import Signer, new_key, signer
 from ml.trust.signing import signature_key
 from ml.trust.voucher import PREFIX, Voucher, Vouching

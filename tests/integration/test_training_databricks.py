@@ -27,16 +27,16 @@ from databricks.sdk.service.catalog import AwsCredentials
 from mlflow import MlflowClient
 
 from ml.bundle.bundle import key_of
-from ml.container.databricks_store import ADDRESS, store_credentials
-from ml.container.databricks_store import TOKEN as SECRET
+from ml.bundle.evaluation import EVALUATION_FILE, Evaluation
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
+from ml.platforms.databricks.store import ADDRESS, store_credentials
+from ml.platforms.databricks.store import TOKEN as SECRET
+from ml.platforms.databricks.training import follow, start
 from ml.problem import Problem, load_problem
 from ml.release.release import release as mlops_release
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
-from ml.training.databricks import follow, start
-from ml.training.evaluation import EVALUATION_FILE, Evaluation
 from ml.training.gates import judge
 from ml.training.latency import Latency
 from ml.trust.keys import personal_folder
@@ -260,7 +260,7 @@ def test_the_monitor_reports_asks_for_training_and_the_request_starts_one(
 
 
 def test_a_failed_run_says_why(runtime: Runtime, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.training.databricks.upload", lambda *_: None)  # so that the task finds no data
+    monkeypatch.setattr("ml.platforms.databricks.training.upload", lambda *_: None)  # so that the task finds no data
     execution = start(load_problem(), runtime, ROOT, lambda _: None)
     with pytest.raises(MlopsError, match=r"ended as RUN_EXECUTION_ERROR: .*There is no s3://mlops-.*/datasets/"):
         follow(execution, lambda _: None, lambda _: None, poll_s=FEW_MS)

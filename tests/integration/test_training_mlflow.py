@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from ml.bundle.evaluation import CHOSEN_TAG, SCORE_COLUMN, Evaluation
 from ml.data.findings import DataRefused
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.training.candidates import BASELINE
 from ml.training.command import _as_text
 from ml.training.command import train as command
-from ml.training.evaluation import CHOSEN_TAG, SCORE_COLUMN, Evaluation
 from ml.training.features import inputs
 from ml.training.tracking import Tracking, TrackingUnreachable
 from ml.training.train import TrainingResult, train
@@ -249,10 +249,10 @@ def test_an_interrupted_training_ends_its_runs_and_is_never_chosen(
     assert not [run for run in runs if CHOSEN_TAG in run.data.tags]
 
 
-def test_a_deleted_experiment_comes_back(mlflow_uri: str) -> None:
-    first = Tracking(mlflow_uri, "deleted-test")
+def test_a_deleted_experiment_comes_back(mlflow_uri: str, tmp_path: Path) -> None:
+    first = Tracking(runtime_of(mlflow_uri, tmp_path), "deleted-test")
     MlflowClient(mlflow_uri).delete_experiment(first.experiment_id)
-    assert Tracking(mlflow_uri, "deleted-test").experiment_id == first.experiment_id
+    assert Tracking(runtime_of(mlflow_uri, tmp_path), "deleted-test").experiment_id == first.experiment_id
 
 
 def test_without_a_server_the_answer_comes_at_once(problem: Problem, checkout: Path, tmp_path: Path) -> None:

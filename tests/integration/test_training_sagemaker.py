@@ -25,15 +25,17 @@ from click.testing import CliRunner
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.request_header.registry import resolve_request_headers
 
-from ml.aws.logs import JobLog
 from ml.data.findings import DataRefused
 from ml.errors import InputRefused, MlopsError, ReleaseRefused
+from ml.platforms.aws.logs import JobLog
+from ml.platforms.sagemaker.execution import follow
+from ml.platforms.sagemaker.pipeline import start
 from ml.problem import load_problem
 from ml.release.release import release
 from ml.runtime import Runtime
 from ml.store import Store
 from ml.training.command import train
-from ml.training.sagemaker import follow, start
+from ml.training.managed import train_on_the_platform
 from ml.training.tracking import Tracking
 from ml.trust.keys import new_key
 from ml.trust.voucher import PREFIX as VOUCHERS
@@ -157,10 +159,10 @@ def test_a_candidate_comes_back_and_is_released_as_it_is(
 
 
 def test_another_server_s_requests_carry_no_arn_and_no_warning(
-    mlflow_uri: str, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, mlflow_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     mlflow.set_tracking_uri(mlflow_uri)
-    Tracking(mlflow_uri, "another")
+    Tracking(runtime.model_copy(update={"tracking_uri": mlflow_uri}), "another")
     assert not [name for name in resolve_request_headers() if "arn" in name]
     assert not caplog.records
 
@@ -168,7 +170,7 @@ def test_another_server_s_requests_carry_no_arn_and_no_warning(
 def test_a_failed_job_says_why_and_shows_its_last_lines(
     runtime: Runtime, running: SageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml.training.sagemaker.pipeline._upload", lambda *_: None)  # so that the job finds no data
+    monkeypatch.setattr("ml.platforms.sagemaker.pipeline._upload", lambda *_: None)  # so that the job finds no data
     execution = start(load_problem(), runtime, ROOT, lambda _: None)
     said: list[str] = []
     with pytest.raises(MlopsError, match=r"ended as Failed: AlgorithmError: No channel holds 2015.parquet") as failed:
@@ -204,9 +206,9 @@ def _environment(runtime: Runtime) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("given", ["x", "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/mlops-training"])
-def test_only_an_execution_can_be_followed(given: str) -> None:
-    with pytest.raises(InputRefused, match="not the ARN of a pipeline's execution"):
-        follow(given, lambda _: None, lambda _: None)
+def test_only_an_execution_can_be_followed(runtime: Runtime, given: str) -> None:
+    with pytest.raises(InputRefused, match="is no training of aws-sagemaker-dev"):
+        train_on_the_platform(runtime, ROOT, lambda _: None, given)
 
 
 def test_data_that_are_there_are_not_brought_again(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

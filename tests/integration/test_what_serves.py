@@ -167,11 +167,11 @@ def says() -> Iterator[Callable[[Any], str]]:
         each.server_close()
 
 
-def runtime(url: str) -> Runtime:
+def runtime(url: str, platform: str = "serverless") -> Runtime:
     return Runtime(
         stack="aws-x-prod",
         cloud="aws",
-        platform="x",
+        platform=platform,
         environment="prod",
         store_uri="s3://x",
         tracking_uri="",
@@ -212,14 +212,14 @@ def test_sagemaker_is_asked_what_each_variants_container_was_told(account: Any) 
     challenger = model("b", MLOPS_RELEASE=OTHER) | {"VariantName": "challenger"}
     account.create_endpoint_config(EndpointConfigName="one", ProductionVariants=[champion, challenger])
     account.create_endpoint(EndpointName="live", EndpointConfigName="one")
-    assert observe(runtime(url)) == Observed(ONE, (OTHER,))
+    assert observe(runtime(url, "sagemaker")) == Observed(ONE, (OTHER,))
     foreign = model("c") | {"VariantName": "champion"}
     account.create_endpoint_config(EndpointConfigName="two", ProductionVariants=[foreign])
     account.create_endpoint(EndpointName="foreign", EndpointConfigName="two")
     with pytest.raises(MlopsError, match="names no release"):
-        observe(runtime(url.replace("live", "foreign")))
+        observe(runtime(url.replace("live", "foreign"), "sagemaker"))
     with pytest.raises(MlopsError, match="doesn't say what the endpoint other serves"):
-        observe(runtime(url.replace("live", "other")))
+        observe(runtime(url.replace("live", "other"), "sagemaker"))
 
 
 def test_databricks_is_asked_which_registered_models_it_serves(
@@ -236,8 +236,8 @@ def test_databricks_is_asked_which_registered_models_it_serves(
         return says({"/api/2.0/serving-endpoints/live": answer}) + "/serving-endpoints/live/invocations"
 
     names = {"champion": f"release_{ONE[7:]}", "challenger": f"release_{OTHER[7:]}"}
-    assert observe(runtime(served(**names))) == Observed(ONE, (OTHER,))
+    assert observe(runtime(served(**names), "databricks")) == Observed(ONE, (OTHER,))
     with pytest.raises(MlopsError, match="names no release"):
-        observe(runtime(served(champion="somebodys_model")))
+        observe(runtime(served(champion="somebodys_model"), "databricks"))
     with pytest.raises(MlopsError, match="Databricks doesn't say what"):
-        observe(runtime(served(**names).replace("live", "gone")))
+        observe(runtime(served(**names).replace("live", "gone"), "databricks"))

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.bundle.bundle import key_of
+from ml.bundle.evaluation import ChampionComparison
 from ml.bundle.manifest import MetricResult
 from ml.errors import InputRefused, ReleaseRefused
 from ml.feedback.challenger import against, live_rows, said
 from ml.problem import Problem, Retraining
 from ml.store import Store
 from ml.training.candidates import BASELINE, Candidate, RuleClassifier
-from ml.training.evaluation import ChampionComparison
 from ml.training.fit import _joined
 from ml.training.threshold import Threshold
 from tests.live import log_rows

@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from ml.aws import batch
-from ml.aws.logs import JobLog
-from ml.aws.patience import LONGEST_SILENCE, Patience
 from ml.errors import MlopsError
 from ml.following import News, failed, wait_for
+from ml.platforms.aws.logs import JobLog
+from ml.platforms.aws.patience import LONGEST_SILENCE, Patience
+from ml.platforms.serverless import jobs as batch
 
 ARN = "arn:aws:batch:eu-west-1:123456789012:job/parent"
 
@@ -110,9 +110,9 @@ def test_an_array_whose_child_failed_for_good_is_said_to_have_though_its_log_and
             return {"jobSummaryList": [{"jobId": "parent:1", "status": "FAILED"}]}
 
     made = Batch()
-    monkeypatch.setattr("ml.aws.batch.POLL_S", 0)
-    monkeypatch.setattr("ml.aws.batch.client", lambda *_: made)
-    monkeypatch.setattr("ml.aws.batch.JobLog", lambda *_: Log("AccessDeniedException"))
+    monkeypatch.setattr("ml.platforms.serverless.jobs.POLL_S", 0)
+    monkeypatch.setattr("ml.platforms.serverless.jobs.client", lambda *_: made)
+    monkeypatch.setattr("ml.platforms.serverless.jobs.JobLog", lambda *_: Log("AccessDeniedException"))
     said: list[str] = []
     with pytest.raises(
         MlopsError, match=r"The job parent:1 failed with exit code 137, at attempt 4: OutOf.*: killed\.$"

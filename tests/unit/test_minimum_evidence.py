@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from ml.bundle.bundle import MANIFEST_FILE
 from ml.bundle.definition import measured_under
+from ml.bundle.evaluation import ChampionComparison, Evaluation
 from ml.bundle.manifest import Manifest
 from ml.data.quality import check
 from ml.monitoring.performance import judge_performance
@@ -27,7 +28,6 @@ from ml.problem import Problem, load_problem
 from ml.release.checks import run_checks
 from ml.release.in_force import judged_here
 from ml.store import Store
-from ml.training.evaluation import ChampionComparison, Evaluation
 from ml.training.gates import judge
 from ml.training.latency import Latency
 from tests.conftest import evaluation_of, rows_of

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from infra.config import ConfigInvalid, StackConfig
 from infra.release import PinRefused, check
 from ml.bundle.bundle import MANIFEST_FILE, key_of
+from ml.bundle.evaluation import EVALUATION_FILE
 from ml.bundle.manifest import Gate
 from ml.errors import ReleaseRefused
 from ml.problem import Problem, Waiver, load_problem
@@ -20,7 +21,6 @@ from ml.release.approve import approve
 from ml.release.build import read_evaluation
 from ml.release.retire import retire
 from ml.release.stage import Stage
-from ml.training.evaluation import EVALUATION_FILE
 from ml.trust.keys import new_key, personal_folder, signer
 from ml.trust.signing import signature_key
 from tests.stages import APPROVER, AUTHOR, PASSED, brought, passing_gates, person, release_into, stage

@@ -24,8 +24,8 @@ from ml.serving.log.frames import Logged, prediction_ids
 from ml.serving.log.minimise import Minimiser
 from ml.serving.log.spool import MISSING, Frame, Segment, segments
 from ml.serving.log.store import read_segment, store_segment
+from ml.serving.log.store import storing as storing_in_a_process
 from ml.serving.log.writer import LogSettings, PredictionLog
-from ml.serving.log.writer import store as log_store
 from ml.serving.telemetry.metrics import ServerMetrics
 from ml.store import Store
 from ml.subjects import Pseudonyms, pseudonym
@@ -329,7 +329,7 @@ def test_an_end_does_not_wait_for_who_gives_way(tmp_path: Path, store: Store, mo
 
     def storing(store: Store, spool: Path, _: int | None, *, is_urgent: bool) -> subprocess.Popen[bytes]:
         asked.append(is_urgent)
-        return log_store.storing(store, spool, is_urgent=True) if is_urgent else starved
+        return storing_in_a_process(store, spool, is_urgent=True) if is_urgent else starved
 
     monkeypatch.setattr("ml.serving.log.writer.storing", storing)
     left = Segment(tmp_path / "spool", COLUMNS)  # so that the first look finds something to store

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.bundle.evaluation import ChampionComparison, Evaluation
 from ml.bundle.gate_table import table
 from ml.bundle.judgement import Figure, demands, judged
 from ml.bundle.manifest import NO_GROUP, Evidence, Gate, GroupRates, MetricResult
 from ml.errors import InputRefused
 from ml.problem import Problem, Waiver, load_problem
-from ml.training.evaluation import ChampionComparison, Evaluation
 from ml.training.gates import judge
 from ml.training.latency import Latency
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import MlopsError
-from ml.training.sagemaker.candidate import candidate_of
+from ml.platforms.sagemaker.candidate import candidate_of
 
 NAME = "pipelines-1-Train-1"
 

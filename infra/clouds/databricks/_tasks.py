@@ -12,7 +12,7 @@ from infra.clouds.databricks.workspace import Workspace
 __all__ = ["ENVIRONMENT", "Setting", "environment", "task"]
 
 PACKAGE = "mlops-reference"
-ENTRY_POINT = "mlops-databricks"  # pyproject.toml: ml.container.databricks
+ENTRY_POINT = "mlops-databricks"  # pyproject.toml: ml.platforms.databricks.tasks
 ENVIRONMENT = "wheel"
 RETRIES = 2
 BETWEEN_RETRIES_MS = 60_000

@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from ml.aws.client import aws_errors, client, region_of
 from ml.errors import MlopsError
+from ml.platforms.aws.client import aws_errors, client, region_of
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store

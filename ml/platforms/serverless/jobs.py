@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from ml.aws.client import aws_errors, client, region_of
-from ml.aws.logs import JobLog
-from ml.aws.patience import Patience
 from ml.errors import InputRefused, MlopsError
 from ml.following import Say, failed, wait_for
+from ml.platforms.aws.client import aws_errors, client, region_of
+from ml.platforms.aws.logs import JobLog
+from ml.platforms.aws.patience import Patience
 
 __all__ = [
     "ARRAY_INDEX",
@@ -18,6 +18,7 @@ __all__ = [
     "JOB_ID",
     "command_of",
     "follow",
+    "is_job",
     "is_under_way",
     "share_of",
     "stop_command",
@@ -171,8 +172,14 @@ class _Watched:
         return JobLog(self._logs, group, stream) if group and stream else None
 
 
+def is_job(arn: str) -> bool:
+    """Whether this is how Batch names its jobs."""
+    parts = arn.split(":")
+    return parts[2:3] == ["batch"] and parts[-1].startswith("job/")
+
+
 def _a_job(arn: str) -> str:
-    if (parts := arn.split(":"))[2:3] != ["batch"] or not parts[-1].startswith("job/"):
+    if not is_job(arn):
         raise InputRefused(f"{arn!r} is not the ARN of a job of AWS Batch.")
     return arn
 

@@ -7,21 +7,18 @@ check of the pinned release has seen, while a version's number would hide both.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from ml.aws.client import aws_errors, client, region_of
 from ml.bundle.bundle import MANIFEST_FILE, key_of
 from ml.bundle.manifest import Manifest
-from ml.errors import MlopsError, ReleaseRefused
-from ml.problem import load_problem
-from ml.release.policy import PREVIOUS, Rules, require_deployable, require_sound
-from ml.release.stage import Stage
-from ml.trust.history import retirement
+from ml.errors import InputRefused, MlopsError
+from ml.platform import Registered, Standing
+from ml.platforms.aws.client import aws_errors, client, region_of
+from ml.store import Store
 
-__all__ = ["ModelPackages", "is_group"]
+__all__ = ["ModelPackages"]
 
-APPROVED, PENDING, REJECTED = "Approved", "PendingManualApproval", "Rejected"
+STATUS: Final = {"approved": "Approved", "pending": "PendingManualApproval", "rejected": "Rejected"}
 RELEASE: Final = "release"  # the property that names the digest
 CONTENT_TYPES: Final = ("application/json", "application/jsonlines", "text/csv")  # as the container takes them
 LONGEST_TEXT: Final = 1024
@@ -29,71 +26,47 @@ LONGEST_TOKEN: Final = 36
 MOST_METRICS: Final = 40  # of the 50 properties that a version may have
 
 
-def is_group(registry: str) -> bool:
-    """Whether a stack's registry of models is a group of SageMaker's."""
-    return registry.startswith("arn:") and ":model-package-group/" in registry
-
-
 @dataclass(frozen=True)
 class ModelPackages:
-    """The group of a stack, by its ARN, and how many approvals the stack's environment asks for."""
+    """The group of a stack, by its ARN."""
 
-    stage: Stage
     group: str
-    approvals_required: int
 
-    def register(self, digest: str, image: str, say: Callable[[str], None]) -> str:
-        """The ARN of the version of a release in an image, `<repository>@sha256:…`; made where there is none.
-
-        ReleaseRefused for a release that is altered or that nobody known has signed.
-        """
+    def register(self, release: Registered, say: Callable[[str], None]) -> str:
+        """The ARN of the version of a release in its image; made where there is none."""
+        digest, image, standing = release.digest, release.image, release.standing
+        if image is None:
+            raise InputRefused(f"{self.group} lists releases with the image that serves them, and the stack has none.")
         for arn, package in self._of(digest):
             if package["InferenceSpecification"]["Containers"][0]["Image"] == image:
                 say(f"It is there already: {arn}")
-                self._say_standing(arn, package, self._standing(digest))
+                self._say_standing(arn, package, standing)
                 return arn
-        say("Verifying the release")
-        stage = self.stage
-        manifest = require_sound(stage.store, digest, stage.trusted, datetime.now(UTC)).manifest
+        manifest = release.verified()
         say(f"Registering it in {self._name}")
-        standing = self._standing(digest)
         package = {
-            "ModelApprovalStatus": standing[0],
+            "ModelApprovalStatus": STATUS[standing.status],
             "CustomerMetadataProperties": _properties(manifest, digest),
         }
         made: str = _asked(
             self._client.create_model_package,
             ModelPackageGroupName=self._name,
             ModelPackageDescription=_description(digest),
-            InferenceSpecification=self._container(digest, image),
-            ModelMetrics={"ModelQuality": {"Statistics": self._manifest(digest)}},
+            InferenceSpecification=_container(release.store, digest, image),
+            ModelMetrics={"ModelQuality": {"Statistics": _manifest(release.store, digest)}},
             ClientToken=_token(digest, image),
             **package,
         )["ModelPackageArn"]
         self._say_standing(made, package, standing)
         return made
 
-    def follow(self, digest: str) -> None:
+    def follow(self, digest: str, standing: Standing) -> None:
         """Have the versions of a release, where there are any, say what the ledger says of it now."""
         for arn, package in self._of(digest):
-            self._say_standing(arn, package, self._standing(digest))
+            self._say_standing(arn, package, standing)
 
-    def _standing(self, digest: str) -> tuple[str, str]:
-        """The status, and why: Approved is what `pulumi up` would take."""
-        stage = self.stage
-        if retired := retirement(stage.ledger.entries(), digest):
-            reason = retired.details.get("reason")
-            return REJECTED, f"Retired on {retired.at:%Y-%m-%d} by {retired.actor}: {reason}"
-        previous = PREVIOUS.get(stage.environment)
-        rules = Rules(stage.environment, previous, self.approvals_required, load_problem())
-        try:
-            require_deployable(stage.store, stage.ledger, digest, rules, datetime.now(UTC))
-        except ReleaseRefused as refused:
-            return PENDING, str(refused)
-        return APPROVED, f"May be deployed to {stage.stack}, as its ledger says"
-
-    def _say_standing(self, arn: str, package: dict[str, Any], standing: tuple[str, str]) -> None:
-        status, why = standing
+    def _say_standing(self, arn: str, package: dict[str, Any], standing: Standing) -> None:
+        status, why = STATUS[standing.status], standing.why
         if (package.get("ModelApprovalStatus"), package.get("ApprovalDescription")) != (status, _text(why)):
             _asked(
                 self._client.update_model_package,
@@ -120,27 +93,6 @@ class ModelPackages:
             if package.get("CustomerMetadataProperties", {}).get(RELEASE) == digest:
                 yield arn, package
 
-    def _container(self, digest: str, image: str) -> dict[str, Any]:
-        """What the endpoint's model is made of."""
-        store = self.stage.store
-        bundle = {"S3Uri": f"{store.url(key_of(digest))}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-        return {
-            "Containers": [
-                {
-                    "Image": image,
-                    "ModelDataSource": {"S3DataSource": bundle},
-                    "Environment": {"MLOPS_STORE_URI": store.uri, "MLOPS_RELEASE": digest},
-                }
-            ],
-            "SupportedContentTypes": list(CONTENT_TYPES),
-            "SupportedResponseMIMETypes": list(CONTENT_TYPES),
-        }
-
-    def _manifest(self, digest: str) -> dict[str, str]:
-        """The release's digest is that of its manifest, which holds every metric and gate."""
-        uri = self.stage.store.url(f"{key_of(digest)}/{MANIFEST_FILE}")
-        return {"ContentType": "application/json", "ContentDigest": digest, "S3Uri": uri}
-
     @property
     def _name(self) -> str:
         return self.group.rpartition("/")[2]
@@ -148,6 +100,28 @@ class ModelPackages:
     @property
     def _client(self) -> Any:
         return client("sagemaker", region_of(self.group))
+
+
+def _container(store: Store, digest: str, image: str) -> dict[str, Any]:
+    """What the endpoint's model is made of."""
+    bundle = {"S3Uri": f"{store.url(key_of(digest))}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    return {
+        "Containers": [
+            {
+                "Image": image,
+                "ModelDataSource": {"S3DataSource": bundle},
+                "Environment": {"MLOPS_STORE_URI": store.uri, "MLOPS_RELEASE": digest},
+            }
+        ],
+        "SupportedContentTypes": list(CONTENT_TYPES),
+        "SupportedResponseMIMETypes": list(CONTENT_TYPES),
+    }
+
+
+def _manifest(store: Store, digest: str) -> dict[str, str]:
+    """The release's digest is that of its manifest, which holds every metric and gate."""
+    uri = store.url(f"{key_of(digest)}/{MANIFEST_FILE}")
+    return {"ContentType": "application/json", "ContentDigest": digest, "S3Uri": uri}
 
 
 def _description(digest: str) -> str:

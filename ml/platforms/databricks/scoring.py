@@ -1,13 +1,11 @@
 """Scoring on Databricks: the stack's job `score`, which scores by the release that the stack serves."""
 
-from ml import databricks
-from ml.databricks import stop_command
 from ml.errors import InputRefused
-from ml.following import Say
+from ml.platform import Asked
+from ml.platforms.databricks import runs
 from ml.runtime import Runtime
-from ml.scoring.managed import Asked
 
-__all__ = ["output_of", "stop_command", "submit", "watch"]
+__all__ = ["output_of", "submit"]
 
 DATA, OUTPUT = "data", "output"  # the job's parameters: infra/clouds/databricks/jobs.py
 
@@ -24,18 +22,12 @@ def submit(runtime: Runtime, asked: Asked) -> str:
             f"The job of {runtime.stack} scores on one machine by the release that the stack serves, and knows no "
             f"{', '.join(given)}. Leave that out, or add --here to score on this machine."
         )
-    return databricks.start(str(runtime.scoring_job), {DATA: asked.source, OUTPUT: asked.output}, lambda _: None)
+    return runs.start(str(runtime.scoring_job), {DATA: asked.source, OUTPUT: asked.output}, lambda _: None)
 
 
 def output_of(job: str) -> str:
     """Where a run writes that `submit` has started."""
-    told = databricks.parameters_of(job)
+    told = runs.parameters_of(job)
     if not (told.get(DATA) and told.get(OUTPUT)):
         raise InputRefused(f"The run {job} is no scoring: it was not told what to score and where to.")
     return told[OUTPUT]
-
-
-def watch(job: str, progress: Say, show: Say) -> None:
-    """Say what happens until it has ended."""
-    goes_on = f" The scoring itself goes on: `mlops score --follow {job}`."
-    databricks.follow(job, "The scoring", goes_on, progress, show)

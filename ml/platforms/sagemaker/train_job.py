@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 import msgspec
 
+from ml.container.job import train_as_job
 from ml.errors import InputRefused, MlopsError
 from ml.problem import Problem, load_problem
 from ml.runtime import Runtime
@@ -105,30 +106,20 @@ def _run(job: Job, environment: Mapping[str, str]) -> None:
     with TemporaryDirectory() as scratch:
         root = Path(scratch) / "checkout"
         _lay_out(job, problem, root)
-        progress("Loading the training libraries")
-        from ml.feedback.challenger import asked_for
-        from ml.store import Store
-        from ml.training.fit import fit, prepare
-        from ml.training.folder import write_candidate
-        from ml.training.train import train
-
         run_id = None
         if runtime is None:
+            progress("Loading the training libraries")
+            from ml.store import Store
+            from ml.training.fit import fit, prepare
+
             data = prepare(problem, Store((Path(scratch) / "store").as_uri()), root, progress)
             trained = fit(problem, data, root, progress)
         else:
-            live, comparing = asked_for(environment.get(REASON, PERSON), problem, runtime, progress)
-            name = environment.get(JOB_NAME, "of no name")
-            result = train(
-                problem,
-                runtime,
-                root,
-                progress,
-                live=live,
-                against_champion=comparing,
-                job=f"the job {name} of SageMaker",
-            )
+            reason, name = environment.get(REASON, PERSON), environment.get(JOB_NAME, "of no name")
+            result = train_as_job(problem, runtime, root, reason, f"the job {name} of SageMaker", progress)
             data, trained, run_id = result.data, result.trained, result.run_id
+        from ml.training.folder import write_candidate
+
         candidate = Path(scratch) / "candidate"
         write_candidate(candidate, problem, trained.chosen, trained.evaluation, train=data.train, test=data.test)
         _deliver(candidate, job.model)

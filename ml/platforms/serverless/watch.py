@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from ml.aws import batch
 from ml.errors import InputRefused
 from ml.feedback.requests import ask
 from ml.feedback.retrain import judge
 from ml.monitoring.run import monitor_once
+from ml.platforms.serverless import jobs as batch
+from ml.platforms.serverless.training import job_name
 from ml.predictions import PREFIX
 from ml.problem import Problem, load_problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.batch import job_name
 from ml.training.reason import REASON
 
 __all__ = ["handler", "watch"]

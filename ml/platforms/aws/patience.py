@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from ml.aws.client import aws_errors, passes_by_itself
-from ml.aws.logs import JobLog
 from ml.errors import MlopsError
 from ml.following import News, Say
+from ml.platforms.aws.client import aws_errors, passes_by_itself
+from ml.platforms.aws.logs import JobLog
 
 __all__ = ["Patience"]
 

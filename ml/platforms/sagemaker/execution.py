@@ -2,16 +2,16 @@
 
 from typing import Any, Final
 
-from ml.aws.client import client, region_of
-from ml.aws.logs import JobLog
-from ml.aws.patience import Patience
-from ml.errors import InputRefused, MlopsError
+from ml.bundle.job_result import JobResult
+from ml.errors import MlopsError
 from ml.following import Say, failed, wait_for
+from ml.platforms.aws.client import client, region_of
+from ml.platforms.aws.logs import JobLog
+from ml.platforms.aws.patience import Patience
+from ml.platforms.sagemaker.candidate import candidate_of
 from ml.runtime import Runtime
-from ml.training.candidate import Candidate
-from ml.training.sagemaker.candidate import candidate_of
 
-__all__ = ["follow", "stop_command"]
+__all__ = ["follow"]
 
 LOG_GROUP: Final = "/aws/sagemaker/TrainingJobs"  # SageMaker's, for every training job of the region
 POLL_S: Final = 5.0
@@ -22,25 +22,17 @@ QUIET_READS: Final = 3  # after the end; CloudWatch shows the last lines some se
 
 def follow(
     execution: str, progress: Say, show: Say, runtime: Runtime | None = None, *, poll_s: float = POLL_S
-) -> Candidate:
+) -> JobResult:
     """Say what happens (`progress`) and what the job prints (`show`) until the execution, an ARN, has ended.
 
     MlopsError when it ended otherwise than well. Nothing is stopped when this ends before it.
     """
-    parts = execution.split(":")
-    if len(parts) != 6 or parts[2] != "sagemaker" or "/execution/" not in parts[5]:
-        raise InputRefused(f"{execution!r} is not the ARN of a pipeline's execution, as `mlops train` prints it.")
     stack = f" --stack {runtime.stack}" if runtime else ""
     goes_on = f"The training itself goes on: follow it with `mlops train{stack} --follow {execution}`."
     watched = _Watched(execution, Patience(progress, show, goes_on))
     wait_for(watched.look, lambda state: state not in UNDER_WAY, poll_s)
     wait_for(watched.look_again, lambda quiet: quiet > QUIET_READS, poll_s)
     return watched.result()
-
-
-def stop_command(execution: str) -> str:
-    """What ends the execution."""
-    return f"aws sagemaker stop-pipeline-execution --pipeline-execution-arn {execution}"
 
 
 class _Watched:
@@ -91,7 +83,7 @@ class _Watched:
                 line = f"{change['Status']}: {message}" if message else change["Status"]
                 self._aws.news.say(f"{name}/{number}", line)
 
-    def result(self) -> Candidate:
+    def result(self) -> JobResult:
         """What a good end left; MlopsError for another, with its reason and the last lines."""
         status = self._state["PipelineExecutionStatus"]
         if status == "Succeeded":

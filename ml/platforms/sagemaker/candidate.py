@@ -9,24 +9,24 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from ml.bundle.job_result import ANOTHER_VERSION, JobReport, JobResult
 from ml.errors import MlopsError
 from ml.store import Store
-from ml.training.candidate import ANOTHER_VERSION, Candidate, Report
 
 __all__ = ["candidate_of"]
 
-REPORT: Final = "training.json"  # as ml.container.sagemaker leaves it in output/data
+REPORT: Final = "training.json"  # as ml.platforms.sagemaker.train_job leaves it in output/data
 OUTPUT: Final = "output.tar.gz"  # what SageMaker makes of a job's output/data
 MODEL: Final = "model.tar.gz"
 LARGEST_REPORT_BYTES: Final = 16 * 1024 * 1024
 
 
-def candidate_of(job: dict[str, Any]) -> Candidate:
+def candidate_of(job: dict[str, Any]) -> JobResult:
     """The candidate of a finished job, as DescribeTrainingJob describes it; MlopsError when it left none."""
     name = job["TrainingJobName"]
     store = Store(f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output")
     try:
-        report = Report.model_validate(json.loads(_report_in(store.read(OUTPUT))))
+        report = JobReport.model_validate(json.loads(_report_in(store.read(OUTPUT))))
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, ValidationError) as error:
         raise MlopsError(
             f"The job {name} has ended well, but {store.url(OUTPUT)} holds no report of its candidate: {error} "

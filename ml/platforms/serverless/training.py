@@ -4,18 +4,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ml.aws import batch
-from ml.aws.batch import stop_command
+from ml.bundle.job_result import ANOTHER_VERSION, JobReport, JobResult
 from ml.data.read import ingest
 from ml.errors import MlopsError
 from ml.following import Say
+from ml.platforms.serverless import jobs
 from ml.problem import Problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.candidate import ANOTHER_VERSION, Candidate, Report
 from ml.training.reason import PERSON, REASON
 
-__all__ = ["follow", "job_name", "report_key", "start", "stop_command"]
+__all__ = ["follow", "job_name", "report_key", "start"]
 
 
 def report_key(job: str) -> str:
@@ -32,7 +31,7 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
     """The ARN of the job that was submitted; DataRefused, and nothing is submitted, for other data."""
     for name in (problem.split.train, problem.split.test):
         progress(f"The dataset {name} is {ingest(problem, name, Store(runtime.store_uri), root).uri}")
-    arn = batch.submit(
+    arn = jobs.submit(
         str(runtime.job_queue),
         str(runtime.training_job),
         job_name(runtime.stack),
@@ -43,12 +42,12 @@ def start(problem: Problem, runtime: Runtime, root: Path, progress: Say) -> str:
     return arn
 
 
-def follow(arn: str, progress: Say, show: Say, runtime: Runtime) -> Candidate:
+def follow(arn: str, progress: Say, show: Say, runtime: Runtime) -> JobResult:
     """Say what happens until the job has ended: its candidate; MlopsError when it failed, or left none."""
-    batch.follow(arn, progress, show)
+    jobs.follow(arn, progress, show)
     store, job = Store(runtime.store_uri), arn.rpartition("/")[2]
     try:
-        report = Report.model_validate_json(store.read(report_key(job)))
+        report = JobReport.model_validate_json(store.read(report_key(job)))
     except (OSError, ValidationError) as error:
         raise MlopsError(
             f"The job {job} has ended well, but {store.url(report_key(job))} holds no report of its candidate: {error} "

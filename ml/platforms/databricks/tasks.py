@@ -14,20 +14,20 @@ from typing import Final, NamedTuple
 
 import click
 
-from ml.container.databricks_store import store_credentials
+from ml.container.job import report_of, train_as_job
 from ml.errors import InputRefused
+from ml.platforms.databricks.store import store_credentials
+from ml.platforms.databricks.training import RESULT
 from ml.problem import load_problem
 from ml.runtime import Runtime
 from ml.store import Store
-from ml.training.candidate import Report
-from ml.training.databricks import RESULT
 from ml.training.datasets import key_of_dataset
 from ml.training.reason import PERSON
 from ml.trust.keys import TRUSTED_VARIABLE
 
 __all__ = ["main"]
 
-KEYS: Final = Path(__file__).parents[1] / "keys"  # infra/clouds/databricks/wheel.py puts them there
+KEYS: Final = Path(__file__).parents[2] / "keys"  # infra/clouds/databricks/wheel.py puts them there
 JOB: Final = "a job of Databricks"  # who vouches for what is trained here
 
 
@@ -86,15 +86,8 @@ def _train(given: Given) -> None:
             file = Path(root) / problem.datasets.root / problem.datasets.files[name].path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(store.read(kept))
-        click.echo("Loading the training libraries")
-        from ml.feedback.challenger import asked_for
-        from ml.training.train import train
-
-        live, comparing = asked_for(given.reason, problem, runtime, click.echo)
-        trained = train(problem, runtime, Path(root), click.echo, live=live, against_champion=comparing, job=JOB)
-    found = trained.trained
-    result = Report(run_id=trained.run_id, evaluation=found.evaluation, gates=found.gates)
-    click.echo(f"{RESULT}{result.model_dump_json()}")
+        result = train_as_job(problem, runtime, Path(root), given.reason, JOB, click.echo)
+    click.echo(f"{RESULT}{report_of(result).model_dump_json()}")
 
 
 def _score(given: Given) -> None:
@@ -108,8 +101,8 @@ def _score(given: Given) -> None:
 
 def _monitor(given: Given) -> None:
     """The prediction log is complete first: nothing but the endpoint's inference table knows what it was asked."""
-    from ml.container.databricks_inference import bring
     from ml.governance.retention import first_kept_day
+    from ml.platforms.databricks.inference_table import bring
     from ml.scoring.spark import session
 
     runtime = Runtime.load()
