@@ -142,6 +142,8 @@ class _Reader:
                 raise self._refused(key, f"a key of {name} is no word: {QUOTES}")
             if text in found:
                 raise self._refused(key, f"{text} stands there twice: remove one")
+            if node.flow_style and isinstance(value, yaml.ScalarNode) and not (value.value or value.style):
+                raise self._refused(key, f"{text} has no value, and readers disagree on whether `:` belongs to the key")
             found[text] = value
         return found
 

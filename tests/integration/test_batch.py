@@ -219,7 +219,10 @@ def test_a_scoring_that_its_input_refuses_fails_with_the_child_s_words(runtime: 
 
 def test_only_a_scoring_is_followed_as_one(runtime: Runtime) -> None:
     trained = submit(str(runtime.job_queue), str(runtime.training_job), "training")
-    for arn, why in ((trained, "is no scoring: it runs train"), ("arn:aws:x:y:z:job/1", "neither the ARN of a job")):
+    for arn, why in (
+        (trained, "is no scoring: it runs train"),
+        ("arn:aws:x:y:z:job/1", "names no scoring of any platform"),
+    ):
         refused = CliRunner().invoke(score, ["--follow", arn])
         assert isinstance(refused.exception, InputRefused)
         assert why in str(refused.exception)

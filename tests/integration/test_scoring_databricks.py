@@ -57,7 +57,7 @@ def asked(
     with workspace({JOB: DEFINITION}, Here(store, published), lambda _: AwsCredentials()) as made:
         monkeypatch.setenv("DATABRICKS_HOST", made.url)
         monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
-        outputs = runtime_json(store, release=published, scoring_job=f"{made.url}/jobs/{JOB}")
+        outputs = runtime_json(store, platform="databricks", release=published, scoring_job=f"{made.url}/jobs/{JOB}")
         monkeypatch.setattr(Runtime, "load", lambda _stack: Runtime.model_validate_json(outputs))
         yield made
     fsspec.filesystem("memory").rm("/people", recursive=True)
@@ -98,9 +98,9 @@ def test_what_failed_or_is_no_scoring_is_said(asked: Workspace) -> None:
     for given, says in (
         (f"{page}/runs/{nothing}", "The scoring .* ended as RUN_EXECUTION_ERROR"),
         (f"{page}/runs/{untold}", "is no scoring"),
-        (page, "is not the page of a run"),
-        ("arn:aws:sagemaker:eu-west-1:1:training-job/x", "neither the ARN"),
-        ("x", "neither the ARN"),
+        (page, "names no scoring of any platform"),
+        ("arn:aws:sagemaker:eu-west-1:1:training-job/x", "names no scoring of any platform"),
+        ("x", "names no scoring of any platform"),
     ):
         ended = invoke("--follow", given)
         assert isinstance(ended.exception, MlopsError), given
