@@ -1,6 +1,7 @@
 """What an environment consists of, whatever the cloud."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pulumi
 
@@ -38,18 +39,18 @@ def compose(config: StackConfig, check: Check | None = None) -> Outputs:
     cloud = clouds.load(config)
     store_uri = cloud.store_uri(config)
     pinned = check(config, store_uri) if check else release.check(config, store_uri, recorded=recorded_head)
-    there = cloud.options(config)
-    base = _foundation(config, cloud, there)
-    platform = cloud.platform("platform", PlatformArgs(config, base), there)
-    tracking = cloud.tracking("tracking", TrackingArgs(config, base, platform), there)
-    jobs = cloud.jobs("jobs", JobsArgs(config, base, platform, tracking), there)
+    options = cloud.options(config)
+    base = _foundation(config, cloud, options)
+    platform = cloud.platform("platform", PlatformArgs(config, base), options)
+    tracking = cloud.tracking("tracking", TrackingArgs(config, base, platform), options)
+    jobs = cloud.jobs("jobs", JobsArgs(config, base, platform, tracking), options)
     endpoint = record = None
     if pinned:
-        endpoint = cloud.endpoint("endpoint", EndpointArgs(config, base, platform, tracking, pinned), there)
+        endpoint = cloud.endpoint("endpoint", EndpointArgs(config, base, platform, tracking, pinned), options)
         record = DeploymentRecord("release-record", config, base.store.uri, endpoint)
     observed = ObservabilityArgs(config, base, platform, tracking, endpoint)
-    observability = cloud.observability("observability", observed, there)
-    cloud.budget("budget", BudgetArgs(config, base.alerts), there)
+    observability = cloud.observability("observability", observed, options)
+    cloud.budget("budget", BudgetArgs(config, base.alerts), options)
     return {
         "stack": config.stack,
         "cloud": config.cloud,
@@ -72,11 +73,11 @@ def compose(config: StackConfig, check: Check | None = None) -> Outputs:
     }
 
 
-def _foundation(config: StackConfig, cloud: Cloud, there: pulumi.ResourceOptions | None) -> Foundation:
-    keys = cloud.keys("keys", KeysArgs(config), there)
-    network = cloud.network("network", NetworkArgs(config, keys), there)
-    alerts = cloud.alerts("alerts", AlertsArgs(config, keys), there)
-    store = cloud.object_store("store", ObjectStoreArgs(config, network, keys), there)
-    images = cloud.image_registry("images", ImageRegistryArgs(config, keys), there)
-    identity = cloud.identity("identity", IdentityArgs(config, network, keys, store, images), there)
+def _foundation(config: StackConfig, cloud: Cloud[Any, Any], options: pulumi.ResourceOptions | None) -> Foundation[Any]:
+    keys = cloud.keys("keys", KeysArgs(config), options)
+    network = cloud.network("network", NetworkArgs(config, keys), options)
+    alerts = cloud.alerts("alerts", AlertsArgs(config, keys), options)
+    store = cloud.object_store("store", ObjectStoreArgs(config, network, keys), options)
+    images = cloud.image_registry("images", ImageRegistryArgs(config, keys), options)
+    identity = cloud.identity("identity", IdentityArgs(config, network, keys, store, images), options)
     return Foundation(config, keys, network, alerts, store, images, identity)

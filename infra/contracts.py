@@ -6,9 +6,10 @@ that neither the blueprint nor another component asks which cloud it is.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol
 
 import pulumi
+from typing_extensions import TypeVar  # with defaults, before Python 3.13
 
 from infra.config import StackConfig
 
@@ -148,8 +149,12 @@ class Identity(Protocol):
     scheduling: pulumi.Output[str]  # starts pipelines, on a schedule and on events
 
 
+# A platform's own components may know more of the identity and the platform than every cloud's have.
+AnIdentity = TypeVar("AnIdentity", bound=Identity, default=Identity, infer_variance=True)
+
+
 @dataclass(frozen=True)
-class Foundation:
+class Foundation(Generic[AnIdentity]):
     """What every platform stands on."""
 
     config: StackConfig
@@ -158,15 +163,15 @@ class Foundation:
     alerts: Alerts
     store: ObjectStore
     images: ImageRegistry
-    identity: Identity
+    identity: AnIdentity
 
 
 @dataclass(frozen=True)
-class PlatformArgs:
+class PlatformArgs(Generic[AnIdentity]):
     """What trains and serves: the compute that jobs, tracking and endpoints run on."""
 
     config: StackConfig
-    foundation: Foundation
+    foundation: Foundation[AnIdentity]
 
 
 class Platform(Protocol):
@@ -175,13 +180,16 @@ class Platform(Protocol):
     identifier: pulumi.Output[str]
 
 
+APlatform = TypeVar("APlatform", bound=Platform, default=Platform, infer_variance=True)
+
+
 @dataclass(frozen=True)
-class TrackingArgs:
+class TrackingArgs(Generic[APlatform]):
     """The MLflow tracking server and model registry."""
 
     config: StackConfig
     foundation: Foundation
-    platform: Platform
+    platform: APlatform
 
 
 class Tracking(Protocol):
@@ -195,12 +203,12 @@ class Tracking(Protocol):
 
 
 @dataclass(frozen=True)
-class JobsArgs:
+class JobsArgs(Generic[APlatform]):
     """What runs without a person: training on a schedule and when the monitor asks for it."""
 
     config: StackConfig
     foundation: Foundation
-    platform: Platform
+    platform: APlatform
     tracking: Tracking
 
 
@@ -216,12 +224,12 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True)
-class EndpointArgs:
+class EndpointArgs(Generic[APlatform]):
     """One release, served: `release` is the digest of a bundle in the store."""
 
     config: StackConfig
     foundation: Foundation
-    platform: Platform
+    platform: APlatform
     tracking: Tracking
     release: str
 
@@ -265,13 +273,13 @@ class Budget(Protocol):
     identifier: pulumi.Output[str]
 
 
-Args = TypeVar("Args")
-Made = TypeVar("Made")
+Args = TypeVar("Args", infer_variance=True)
+Made = TypeVar("Made", infer_variance=True)
 Maker = Callable[[str, Args, pulumi.ResourceOptions | None], Made]
 
 
 @dataclass(frozen=True)
-class Cloud:
+class Cloud(Generic[AnIdentity, APlatform]):
     """What the package of a cloud offers; platform, tracking, jobs and endpoint are those of the stack's platform.
 
     `options` says where components are made: by which provider, in which account and region.
@@ -284,11 +292,11 @@ class Cloud:
     alerts: Maker[AlertsArgs, Alerts]
     object_store: Maker[ObjectStoreArgs, ObjectStore]
     image_registry: Maker[ImageRegistryArgs, ImageRegistry]
-    identity: Maker[IdentityArgs, Identity]
-    platform: Maker[PlatformArgs, Platform]
-    tracking: Maker[TrackingArgs, Tracking]
-    jobs: Maker[JobsArgs, Jobs]
-    endpoint: Maker[EndpointArgs, Endpoint]
+    identity: Maker[IdentityArgs, AnIdentity]
+    platform: Maker[PlatformArgs[AnIdentity], APlatform]
+    tracking: Maker[TrackingArgs[APlatform], Tracking]
+    jobs: Maker[JobsArgs[APlatform], Jobs]
+    endpoint: Maker[EndpointArgs[APlatform], Endpoint]
     observability: Maker[ObservabilityArgs, Observability]
     budget: Maker[BudgetArgs, Budget]
 

@@ -16,28 +16,21 @@ from infra.config.aws import AwsSettings
 from infra.config.ci import Ci
 from infra.config.databricks import DatabricksSettings
 from infra.config.environments import ENVIRONMENTS, Environment, EnvironmentName
+from infra.config.platforms import TARGETS, Target, target
 from infra.config.reader import NAMESPACE, ConfigInvalid, read_values
 
 __all__ = [
     "NAMESPACE",
     "Challenger",
-    "Cloud",
     "ConfigInvalid",
     "LocalSettings",
-    "Platform",
     "Ports",
     "StackConfig",
     "decoded",
     "parse_stack_name",
 ]
 
-Cloud = Literal["local", "aws"]
-Platform = Literal["process", "sagemaker", "serverless", "databricks"]
-PLATFORMS: dict[str, tuple[str, ...]] = {"local": ("process",), "aws": ("sagemaker", "serverless", "databricks")}
-WITHOUT_SHADOW = ("serverless", "databricks")
-WITHOUT_IMAGE = ("process", "databricks")  # platforms that run the checkout itself, or a wheel of it
 Port = Annotated[int, Field(ge=1024, le=65535)]
-OF_A_TARGET = frozenset({"local", "aws", "databricks"})  # settings of one cloud or platform
 Made = TypeVar("Made")
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 
@@ -93,8 +86,8 @@ class StackConfig(_Frozen):
     """Everything that a stack's program may depend on."""
 
     stack: str
-    cloud: Cloud
-    platform: Platform
+    cloud: str
+    platform: str
     environment: Environment
     release: str | None = Field(default=None, pattern=DIGEST, description="The pinned release's digest")
     ledger: str | None = Field(
@@ -122,6 +115,11 @@ class StackConfig(_Frozen):
     aws: AwsSettings | None = None
     databricks: DatabricksSettings | None = None
 
+    @property
+    def target(self) -> Target:
+        """The row of its cloud and platform."""
+        return next(each for each in TARGETS if (each.cloud, each.platform) == (self.cloud, self.platform))
+
     @model_validator(mode="after")
     def _challenges_another_release(self) -> Self:
         if self.challenger and self.release in (None, self.challenger.release):
@@ -131,7 +129,7 @@ class StackConfig(_Frozen):
 
     @model_validator(mode="after")
     def _can_be_challenged_so(self) -> Self:
-        if self.challenger and self.challenger.mode == "shadow" and self.platform in WITHOUT_SHADOW:
+        if self.challenger and self.challenger.mode == "shadow" and not self.target.has_shadow:
             raise ValueError(
                 f"{self.platform} has no shadow: a call is answered by one version. Set {NAMESPACE}:challenger.mode to "
                 "canary, or remove the challenger"
@@ -147,7 +145,7 @@ class StackConfig(_Frozen):
 
     @model_validator(mode="after")
     def _has_an_image_to_serve_with(self) -> Self:
-        if self.release and self.image is None and self.platform not in WITHOUT_IMAGE:
+        if self.release and self.image is None and self.target.needs_image:
             raise ValueError(
                 f"a release is pinned, and no image to serve it with; set {NAMESPACE}:image to the digest of the image "
                 f"in the registry of {self.stack} (docs/{self.cloud}.md says how it gets there)"
@@ -175,7 +173,8 @@ class StackConfig(_Frozen):
                 f"{NAMESPACE}:{fixed[0]} can't be set for stack {stack!r}: it is the same for every stack of an "
                 "environment (infra/config/environments.py). Remove the key."
             )
-        if strange := sorted(given.keys() & OF_A_TARGET - {cloud, platform}):
+        of_a_target = {name for each in TARGETS for name in (each.cloud, each.platform)} & cls.model_fields.keys()
+        if strange := sorted(given.keys() & of_a_target - {cloud, platform}):
             raise ConfigInvalid(
                 f"{NAMESPACE}:{strange[0]} can't be set for stack {stack!r}, which is on {cloud} with {platform}. "
                 "Remove the key, or set it in a stack of its own cloud."
@@ -211,16 +210,15 @@ class StackConfig(_Frozen):
 def parse_stack_name(stack: str) -> tuple[str, str, EnvironmentName]:
     """Split `<cloud>-<platform>-<environment>`, or `local-<environment>`, into its parts."""
     environments = "|".join(ENVIRONMENTS)
-    match = re.fullmatch(rf"(?P<cloud>[a-z]+)(-(?P<platform>[a-z]+))?-(?P<environment>{environments})", stack)
-    cloud = match["cloud"] if match else ""
-    platform = (match["platform"] if match else None) or ("process" if cloud == "local" else "")
-    if match is None or platform not in PLATFORMS.get(cloud, ()):
-        targets = ", ".join(f"{c}-{p}" if c != "local" else c for c, platforms in PLATFORMS.items() for p in platforms)
+    match = re.fullmatch(rf"(?P<target>[a-z]+(-[a-z]+)?)-(?P<environment>{environments})", stack)
+    named = target(match["target"]) if match else None
+    if match is None or named is None:
         raise ConfigInvalid(
-            f"The stack name {stack!r} is not <target>-<environment>: the targets are {targets}, "
-            f"the environments {', '.join(ENVIRONMENTS)}. Example: local-dev."
+            f"The stack name {stack!r} is not <target>-<environment>: the targets are "
+            f"{', '.join(each.name for each in TARGETS)}, the environments {', '.join(ENVIRONMENTS)}. "
+            "Example: local-dev."
         )
-    return cloud, platform, match["environment"]  # pyright: ignore[reportReturnType] # the pattern lists the names
+    return named.cloud, named.platform, match["environment"]  # pyright: ignore[reportReturnType] # the pattern lists the names
 
 
 def _with_defaults(given: Any, stack: str, environment: Environment) -> Any:

@@ -5,7 +5,6 @@ A cloud's SDK takes longer to import than all else of a preview. `pulumi preview
 
 import ast
 import gc
-import importlib
 import inspect
 import os
 import runpy
@@ -80,8 +79,10 @@ def _end_with_input() -> None:
 
 def load(cloud: str, platform: str) -> None:
     """Import the cloud's modules, and of its SDK the services that they name: each is imported at its first use."""
-    importlib.import_module("infra.blueprint")
-    importlib.import_module(f"infra.clouds.{cloud}").cloud(platform)
+    from infra import blueprint as blueprint  # here, for they take long and the engine waits for the port
+    from infra.clouds import CLOUDS
+
+    CLOUDS[cloud](platform)
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("infra.clouds.")]
     for module in ours:
         sdks = {alias: sdk for alias, sdk in vars(module).items() if _is_sdk(sdk)}

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.config import StackConfig
-from infra.config.stack import PLATFORMS
+from infra.config.platforms import TARGETS
 from infra.permissions.command import permissions as command
 from infra.permissions.policies import boundary, deploy_policies, permissions
 from infra.simulation.iam import policy_problems
@@ -75,7 +75,7 @@ def test_whatever_a_stack_makes_is_allowed_to_be_made(stack: str) -> None:
     assert not {kind.removeprefix("aws:") for kind in made} - listed
 
 
-@pytest.mark.parametrize("platform", PLATFORMS["aws"])
+@pytest.mark.parametrize("platform", [each.platform for each in TARGETS if each.cloud == "aws"])
 def test_deploying_is_allowed_by_actions_that_exist_on_what_they_are_about(platform: str) -> None:
     found = [
         f"{statement['Sid']}: {problem}"

@@ -1,39 +1,49 @@
 """AWS: one account an environment. Other clouds follow this package file by file."""
 
-import importlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
-from infra.contracts import Cloud
+from infra.clouds.aws import databricks, sagemaker, serverless
+from infra.contracts import AnIdentity, APlatform, Cloud
 
 if TYPE_CHECKING:
+    from infra.clouds.aws._platform import AwsPlatform
     from infra.config import StackConfig
 
 __all__ = ["cloud"]
 
+PLATFORMS: Final[Mapping[str, "Callable[[], AwsPlatform[Any, Any]]"]] = {
+    "sagemaker": sagemaker.aws_platform,
+    "serverless": serverless.aws_platform,
+    "databricks": databricks.aws_platform,
+}
 
-def cloud(platform: str) -> Cloud:
+
+def cloud(platform: str) -> Cloud[Any, Any]:
     """The components of AWS, with those of `platform` for training and serving."""
-    from infra.clouds.aws import budget, identity, images, keys, network, observability, storage
+    return _with(PLATFORMS[platform]())
 
-    chosen = importlib.import_module(f"infra.clouds.aws.{platform}")
-    providers: Callable[[StackConfig], list[pulumi.ProviderResource]] = getattr(chosen, "providers", lambda _: [])
+
+def _with(platform: "AwsPlatform[AnIdentity, APlatform]") -> Cloud[AnIdentity, APlatform]:
+    from infra.clouds.aws import budget, images, keys, network, observability, storage
+
     return Cloud(
         store_uri=storage.store_uri,
-        options=lambda config: pulumi.ResourceOptions(providers=[_in_the_account(config), *providers(config)]),
+        options=lambda config: pulumi.ResourceOptions(providers=[_in_the_account(config), *platform.providers(config)]),
         keys=keys.Keys,
-        network=network.Network,
+        network=partial(network.Network, services=platform.services, buckets=platform.buckets),
         alerts=observability.Alerts,
         object_store=storage.ObjectStore,
-        image_registry=images.ImageRegistry,
-        identity=getattr(chosen, "Identity", identity.Identity),
-        platform=chosen.Platform,
-        tracking=chosen.Tracking,
-        jobs=chosen.Jobs,
-        endpoint=chosen.Endpoint,
-        observability=observability.Observability,
+        image_registry=partial(images.ImageRegistry, readers=platform.reads_images),
+        identity=platform.identity,
+        platform=platform.platform,
+        tracking=platform.tracking,
+        jobs=platform.jobs,
+        endpoint=platform.endpoint,
+        observability=partial(observability.Observability, observed=platform.observed),
         budget=budget.Budget,
     )
 

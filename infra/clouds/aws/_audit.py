@@ -1,5 +1,7 @@
 """The audit trail: every call of the account and every access to its data, kept unaltered, and read by alarms."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_aws import cloudtrail, cloudwatch, iam
 
@@ -7,7 +9,6 @@ from infra.clouds.aws._account import arn, bucket_arn, bucket_name, settings
 from infra.clouds.aws._audited import AUDITED, Audited
 from infra.clouds.aws._bucket import BucketConfig, PrivateBucket
 from infra.clouds.aws._logs import log_group
-from infra.clouds.aws._observed import observed
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.clouds.aws.storage import copied_to
 from infra.config import StackConfig
@@ -20,8 +21,11 @@ AUDIT = "audit"  # the role in the names of the trail, of its bucket and of its 
 PERIOD_S = 300
 
 
-def audit_trail(parent: pulumi.Resource, name: str, args: ObservabilityArgs) -> None:
-    """The trail in a bucket of its own, and in a log whose filters raise alarms."""
+def audit_trail(parent: pulumi.Resource, name: str, args: ObservabilityArgs, buckets: Sequence[str]) -> None:
+    """The trail in a bucket of its own, and in a log whose filters raise alarms.
+
+    `buckets` are the roles of those that the platform has besides the store: who touches them is recorded too.
+    """
     config, base = args.config, args.foundation
     environment, child = config.environment, pulumi.ResourceOptions(parent=parent)
     trail_name = physical(config.stack, AUDIT, maximum_length=128)
@@ -52,15 +56,17 @@ def audit_trail(parent: pulumi.Resource, name: str, args: ObservabilityArgs) -> 
         enable_log_file_validation=True,
         cloud_watch_logs_group_arn=group.apply(lambda called: arn(config, "logs", f"log-group:{called}:*")),
         cloud_watch_logs_role_arn=role.arn,
-        advanced_event_selectors=_selectors(config, base.store.identifier),
+        advanced_event_selectors=_selectors(config, base.store.identifier, buckets),
         opts=pulumi.ResourceOptions(parent=parent, protect=environment.is_protected, depends_on=[may_write]),
     )
 
 
-def _selectors(config: StackConfig, store: pulumi.Output[str]) -> list[cloudtrail.TrailAdvancedEventSelectorArgsDict]:
+def _selectors(
+    config: StackConfig, store: pulumi.Output[str], buckets: Sequence[str]
+) -> list[cloudtrail.TrailAdvancedEventSelectorArgsDict]:
     """Of its own bucket the trail doesn't record what it writes itself, for each record would make another one."""
     # Of the other buckets only the names are known here.
-    others = [bucket_arn(config, bucket_name(config, role)) for role in (*copied_to(config), *observed(config).BUCKETS)]
+    others = [bucket_arn(config, bucket_name(config, role)) for role in (*copied_to(config), *buckets)]
     objects: list[cloudtrail.TrailAdvancedEventSelectorFieldSelectorArgsDict] = [
         {"field": "eventCategory", "equals": ["Data"]},
         {"field": "resources.type", "equals": ["AWS::S3::Object"]},

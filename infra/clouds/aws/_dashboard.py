@@ -1,11 +1,11 @@
 """The CloudWatch dashboard: what the platform shows of its traffic, errors and latency, and what the store holds."""
 
 import json
+from collections.abc import Sequence
 
 from infra.clouds.aws._account import bucket_name, settings
 from infra.clouds.aws._charts import HEIGHT, WIDTH, Chart, chart
 from infra.clouds.aws._names import STORE
-from infra.clouds.aws._observed import observed
 from infra.config import StackConfig
 
 __all__ = ["body"]
@@ -13,10 +13,9 @@ __all__ = ["body"]
 DAY_S = 86400
 
 
-def body(config: StackConfig) -> str:
-    """The dashboard as JSON; a widget without a metric yet shows an empty chart."""
+def body(config: StackConfig, platform: Sequence[Chart]) -> str:
+    """The dashboard as JSON, the platform's charts first; a widget without a metric yet shows an empty chart."""
     region = settings(config).region
-    platform: list[Chart] = observed(config).charts(config)
     held = ["AWS/S3", "BucketSizeBytes", "BucketName", bucket_name(config, STORE), "StorageType", "StandardStorage"]
     widgets = [*platform, chart("What the store holds (bytes)", region, [held], "Average", DAY_S)]
     placed = [

@@ -1,7 +1,7 @@
 """Who may do what: one role a workload, and one for each CI system, which has no key but what it signs itself."""
 
-import importlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pulumi
 from pulumi_aws import iam
@@ -10,12 +10,13 @@ from infra.clouds.aws import _actions as actions
 from infra.clouds.aws._account import arn, in_every_region, settings
 from infra.clouds.aws._ci import CiTrust, trusts
 from infra.clouds.aws._names import tracking_name
+from infra.clouds.aws._platform import Permissions
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.clouds.aws._promotion import borrows
 from infra.contracts import IdentityArgs, Keys, ObjectStore
 from infra.naming import logical, physical
 
-__all__ = ["Identity", "store_access"]
+__all__ = ["Identity", "RoleIdentity", "store_access"]
 
 LONGEST_ROLE_NAME = 64
 SESSION_S = 3600
@@ -72,7 +73,10 @@ DELETES = {"scoring": ("scoring",), "serving": ("predictions",), "logging": ("pr
 
 
 class Identity(pulumi.ComponentResource):
-    """Roles that name their resources. `*` stands only where the service knows no resource, for single actions."""
+    """Who works here, and what CI may do; a platform says who its workloads are.
+
+    Roles name their resources. `*` stands only where the service knows no resource, for single actions.
+    """
 
     training: pulumi.Output[str]
     scoring: pulumi.Output[str] | None
@@ -86,38 +90,17 @@ class Identity(pulumi.ComponentResource):
         super().__init__("mlops:aws:Identity", name, None, opts)
         self._args, self._name = args, name
         self._child = pulumi.ResourceOptions(parent=self)
-        self._platform = importlib.import_module(f"infra.clouds.aws.{args.config.platform}.permissions")
         self._workloads()
         for ci in trusts(args.config):
             self._ci(ci)
         self.register_outputs({"training": self.training, "serving": self.serving})
 
     def _workloads(self) -> None:
-        args, tracks = self._args, self._tracks()
-        self.training = self._runs("training", *tracks)
-        self.scoring = self._runs("scoring") if "scoring" in self._platform.SERVICES else None
-        self.serving = self._runs("serving")
-        self.monitoring = self._runs("monitoring")
-        self.tracking = self._workload("tracking", "sagemaker", store_access("tracking", args.store, args.keys))
-        orchestrates = self._platform.orchestrates(args, self.training)
-        self.orchestrating = self._workload("orchestrating", self._platform.SERVICES["orchestrating"], orchestrates)
-        schedules = self._platform.schedules(args)
-        self.scheduling = self._workload("scheduling", ["scheduler", "events"], schedules)
+        raise NotImplementedError
 
-    def _tracks(self) -> list[Statement]:
-        """What it takes to log a training."""
-        server = arn(self._args.config, "sagemaker", f"mlflow-tracking-server/{tracking_name(self._args.config)}")
-        return [allow("Tracking", actions.MLFLOW, [server])]
-
-    def _runs(self, workload: str, *more: Statement) -> pulumi.Output[str]:
-        access = store_access(workload, self._args.store, self._args.keys)
-        statements = [*access, *self._platform.runs(self._args, workload), *more]
-        return self._workload(workload, self._platform.SERVICES[workload], statements)
-
-    def _workload(
-        self, workload: str, service: str | Sequence[str], statements: Sequence[Statement]
-    ) -> pulumi.Output[str]:
-        return self._role(workload, trust(service, settings(self._args.config).account_id), statements)
+    def _trains(self) -> Sequence[Statement]:
+        """What CI needs beside the store and the image: to train, and to log and follow it."""
+        raise NotImplementedError
 
     def _role(self, role: str, trusted: pulumi.Input[str], statements: Sequence[Statement]) -> pulumi.Output[str]:
         made = iam.Role(
@@ -161,11 +144,45 @@ class Identity(pulumi.ComponentResource):
                 *store_access("ci", self._args.store, self._args.keys),
                 allow("Image", [*actions.PULL_IMAGE, *actions.PUSH_IMAGE], [self._args.images.identifier]),
                 allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
-                *self._platform.trains(config),
-                *borrows(config),
-                *self._tracks(),
+                *self._trains(),
             ],
         )
+
+
+class RoleIdentity(Identity):
+    """A role for each workload, with what the platform's services let it do."""
+
+    permissions: ClassVar[Permissions]
+
+    def _workloads(self) -> None:
+        args = self._args
+        self.training = self._runs("training", *self._tracks())
+        self.scoring = self._runs("scoring") if "scoring" in self.permissions.SERVICES else None
+        self.serving = self._runs("serving")
+        self.monitoring = self._runs("monitoring")
+        self.tracking = self._workload("tracking", "sagemaker", store_access("tracking", args.store, args.keys))
+        orchestrates = self.permissions.orchestrates(args, self.training)
+        self.orchestrating = self._workload("orchestrating", self.permissions.SERVICES["orchestrating"], orchestrates)
+        schedules = self.permissions.schedules(args)
+        self.scheduling = self._workload("scheduling", ["scheduler", "events"], schedules)
+
+    def _trains(self) -> Sequence[Statement]:
+        return [*self.permissions.trains(self._args.config), *borrows(self._args.config), *self._tracks()]
+
+    def _tracks(self) -> list[Statement]:
+        """What it takes to log a training."""
+        server = arn(self._args.config, "sagemaker", f"mlflow-tracking-server/{tracking_name(self._args.config)}")
+        return [allow("Tracking", actions.MLFLOW, [server])]
+
+    def _runs(self, workload: str, *more: Statement) -> pulumi.Output[str]:
+        access = store_access(workload, self._args.store, self._args.keys)
+        statements = [*access, *self.permissions.runs(self._args, workload), *more]
+        return self._workload(workload, self.permissions.SERVICES[workload], statements)
+
+    def _workload(
+        self, workload: str, service: str | Sequence[str], statements: Sequence[Statement]
+    ) -> pulumi.Output[str]:
+        return self._role(workload, trust(service, settings(self._args.config).account_id), statements)
 
 
 def store_access(workload: str, objects: ObjectStore, keys: Keys) -> list[Statement]:

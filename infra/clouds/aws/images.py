@@ -1,16 +1,17 @@
 """The registry of the one container image."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pulumi
 from pulumi_aws import ecr, iam
 
 from infra.clouds.aws._account import arn, in_every_region, settings
-from infra.clouds.aws._actions import FETCH_IMAGE, PULL_IMAGE
+from infra.clouds.aws._actions import PULL_IMAGE
 from infra.clouds.aws._names import IMAGE, LONGEST_REPOSITORY_NAME
 from infra.clouds.aws._policy import Statement, allow, document, trust
 from infra.clouds.aws.keys import replica_key
+from infra.config import StackConfig
 from infra.contracts import ImageRegistryArgs
 from infra.naming import logical, physical, tags
 
@@ -18,7 +19,6 @@ __all__ = ["ImageRegistry"]
 
 UNTAGGED_DAYS = 14
 EVERY_REPOSITORY = "ROOT"  # as ECR calls it: those that no other template is for
-FETCHED_BY_LAMBDA = ("serverless",)
 
 
 class ImageRegistry(pulumi.ComponentResource):
@@ -31,7 +31,14 @@ class ImageRegistry(pulumi.ComponentResource):
     repository: pulumi.Output[str] | None
     identifier: pulumi.Output[str]
 
-    def __init__(self, name: str, args: ImageRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: ImageRegistryArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        readers: Callable[[StackConfig], Sequence[Statement]],
+    ) -> None:
         super().__init__("mlops:aws:ImageRegistry", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
         config, account = args.config, settings(args.config)
@@ -47,8 +54,8 @@ class ImageRegistry(pulumi.ComponentResource):
         )
         self.identifier, self.repository = repository.arn, repository.repository_url
         self._forget_untagged(name, repository)
-        if readers := self._readers():
-            self._share(name, repository, readers)
+        if may_read := [*self._promoted_from(), *readers(config)]:
+            self._share(name, repository, may_read)
         if not account.account_is_shared:
             self._scan(name)
             if account.replica_region:
@@ -78,18 +85,13 @@ class ImageRegistry(pulumi.ComponentResource):
                     opts=self._child,
                 )
 
-    def _readers(self) -> list[Statement]:
-        """The next environment copies the image by its digest; Lambda fetches it as itself, not as the function."""
+    def _promoted_from(self) -> list[Statement]:
+        """The next environment copies the image by its digest."""
         config, account = self._args.config, settings(self._args.config)
-        found: list[Statement] = []
-        if account.next_account_id:
-            reader = {"AWS": in_every_region(config, "iam", "root", account_id=account.next_account_id)}
-            found.append(allow("PromotedFrom", PULL_IMAGE, [], to=reader))
-        if config.platform in FETCHED_BY_LAMBDA:
-            ours = {"ArnLike": {"aws:SourceArn": arn(config, "lambda", "function:*")}}
-            reader = {"Service": "lambda.amazonaws.com"}
-            found.append(allow("Functions", FETCH_IMAGE, [], to=reader, when=ours))
-        return found
+        if not account.next_account_id:
+            return []
+        reader = {"AWS": in_every_region(config, "iam", "root", account_id=account.next_account_id)}
+        return [allow("PromotedFrom", PULL_IMAGE, [], to=reader)]
 
     def _share(self, name: str, repository: ecr.Repository, readers: Sequence[Statement]) -> None:
         """A repository's policy names no resource."""

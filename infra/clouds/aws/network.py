@@ -18,23 +18,28 @@ __all__ = ["Network"]
 HTTPS = 443
 SUBNET_BITS = 4  # a /16 has room for sixteen /20; three are used
 SERVICES = ("ecr.api", "ecr.dkr", "kms", "logs", "monitoring", "sts")
-PLATFORM_SERVICES = {
-    "sagemaker": ("sagemaker.api", "sagemaker.runtime", "sagemaker.experiments"),
-    "serverless": ("batch", "sagemaker.experiments"),
-}
-# Buckets of the platform's maker that its machines read: of its runtime's parts.
-PLATFORM_BUCKETS = {"databricks": "databricks-prod-artifacts-{region}"}
 NAMED_OTHERWISE = {"sagemaker.experiments": "aws.sagemaker.{region}.experiments"}
 
 
 class Network(pulumi.ComponentResource):
-    """Private subnets in three zones, entry points of the services used, and a log of who talked to whom."""
+    """Private subnets in three zones, entry points of the services used, and a log of who talked to whom.
+
+    The platform's `services` have one too, and its `buckets`, which others own, can be read.
+    """
 
     host: pulumi.Output[str]
     subnets: Sequence[pulumi.Output[str]]
     guard: pulumi.Output[str]
 
-    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: NetworkArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        services: Sequence[str] = (),
+        buckets: Sequence[str] = (),
+    ) -> None:
         super().__init__("mlops:aws:Network", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
         config, account = args.config, settings(args.config)
@@ -54,8 +59,8 @@ class Network(pulumi.ComponentResource):
         # A new network's own group lets everything pass between its members: nobody shall be one by mistake.
         ec2.DefaultSecurityGroup(logical(name, "default"), vpc_id=self.vpc.id, opts=self._child)
         self.guard = self._workloads(name)
-        self._store_entry(name)
-        self._services(name)
+        self._store_entry(name, buckets)
+        self._services(name, (*SERVICES, *services))
         self._flow_log(name)
         self.host = self.vpc.id
         self.register_outputs({"host": self.host})
@@ -97,13 +102,11 @@ class Network(pulumi.ComponentResource):
         )
         return group.id
 
-    def _store_entry(self, name: str) -> None:
+    def _store_entry(self, name: str, buckets: Sequence[str]) -> None:
         """The gateway to S3, which costs nothing; buckets of other accounts can't be reached, so data can't leave."""
         config, account = self._args.config, settings(self._args.config)
         images = f"arn:{partition(config)}:s3:::prod-{account.region}-starport-layer-bucket/*"  # ECR's own
-        read = [images]
-        if bucket := PLATFORM_BUCKETS.get(config.platform):
-            read.append(f"arn:{partition(config)}:s3:::{bucket.format(region=account.region)}/*")
+        others = [f"arn:{partition(config)}:s3:::{bucket.format(region=account.region)}/*" for bucket in buckets]
         entry = ec2.VpcEndpoint(
             logical(name, "s3"),
             vpc_id=self.vpc.id,
@@ -118,7 +121,7 @@ class Network(pulumi.ComponentResource):
                     to={"AWS": "*"},
                     when={"StringEquals": {"aws:ResourceAccount": [account.account_id]}},
                 ),
-                allow("ImageLayers", ["s3:GetObject"], read, to={"AWS": "*"}),
+                allow("ImageLayers", ["s3:GetObject"], [images, *others], to={"AWS": "*"}),
             ),
             opts=self._child,
         )
@@ -133,7 +136,7 @@ class Network(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _services(self, name: str) -> None:
+    def _services(self, name: str, services: Sequence[str]) -> None:
         """An entry point for each service: in every zone where the environment is redundant, else in one."""
         config, account = self._args.config, settings(self._args.config)
         group = ec2.SecurityGroup(
@@ -155,7 +158,7 @@ class Network(pulumi.ComponentResource):
         )
         ours = {"StringEquals": {"aws:PrincipalAccount": account.account_id}}
         zones = self.subnets if config.environment.is_redundant else self.subnets[:1]
-        for service in (*SERVICES, *PLATFORM_SERVICES.get(config.platform, ())):
+        for service in services:
             ec2.VpcEndpoint(
                 logical(name, service.replace(".", "-")),
                 vpc_id=self.vpc.id,

@@ -9,7 +9,7 @@ from infra.clouds.aws import _dashboard
 from infra.clouds.aws._account import arn, settings
 from infra.clouds.aws._audit import audit_trail
 from infra.clouds.aws._names import dashboard_name, dashboard_url
-from infra.clouds.aws._observed import observed
+from infra.clouds.aws._platform import Observed
 from infra.clouds.aws._policy import allow, document
 from infra.contracts import AlertsArgs, ObservabilityArgs
 from infra.naming import logical, physical
@@ -70,28 +70,35 @@ class Observability(pulumi.ComponentResource):
     monitor_url: pulumi.Output[str]
     metrics_url: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: ObservabilityArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        observed: Observed,
+    ) -> None:
         super().__init__("mlops:aws:Observability", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
-        audit_trail(self, name, args)
-        self._failures(name)
+        audit_trail(self, name, args, observed.BUCKETS)
+        self._failures(name, observed)
         cloudwatch.Dashboard(
             logical(name, "dashboard"),
             dashboard_name=dashboard_name(args.config),
-            dashboard_body=_dashboard.body(args.config),
+            dashboard_body=_dashboard.body(args.config, observed.charts(args.config)),
             opts=self._child,
         )
         self.monitor_url = pulumi.Output.from_input(dashboard_url(args.config))
         self.metrics_url = None
         self.register_outputs({"monitor_url": self.monitor_url, "metrics_url": self.metrics_url})
 
-    def _failures(self, name: str) -> None:
+    def _failures(self, name: str, observed: Observed) -> None:
         """Tell people of jobs that failed, and of deployments that were rolled back."""
         rule = cloudwatch.EventRule(
             logical(name, "failures"),
             name=physical(self._args.config.stack, "failures", maximum_length=64),
             description="Jobs and deployments of this stack that failed",
-            event_pattern=json.dumps(observed(self._args.config).failures(self._args.config)),
+            event_pattern=json.dumps(observed.failures(self._args.config)),
             opts=self._child,
         )
         cloudwatch.EventTarget(

@@ -6,7 +6,7 @@ import pulumi
 
 from infra.clouds.databricks._account import INFERENCE_TABLES, endpoint_name, model_name
 from infra.clouds.databricks._sdk import databricks
-from infra.clouds.databricks.workspace import Workspace, workspace_of
+from infra.clouds.databricks.workspace import Workspace, WorkspacePlatform
 from infra.contracts import EndpointArgs
 from infra.naming import logical, tags
 
@@ -24,9 +24,11 @@ class Endpoint(pulumi.ComponentResource):
     url: pulumi.Output[str]
     release: pulumi.Output[str]
 
-    def __init__(self, name: str, args: EndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: EndpointArgs[WorkspacePlatform], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("mlops:databricks:Endpoint", name, None, opts)
-        config, workspace = args.config, workspace_of(args.platform)
+        config, workspace = args.config, args.platform.workspace
         challenger = config.challenger
         share = round(WHOLE_PERCENT * challenger.weight) if challenger else 0
         served = [_served(CHAMPION, args.release, args, workspace)]
@@ -73,7 +75,7 @@ class Endpoint(pulumi.ComponentResource):
         self.register_outputs({"url": self.url, "release": self.release})
 
 
-def _served(role: str, release: str, args: EndpointArgs, workspace: Workspace) -> dict[str, Any]:
+def _served(role: str, release: str, args: EndpointArgs[WorkspacePlatform], workspace: Workspace) -> dict[str, Any]:
     environment = args.config.environment
     return {
         "name": role,

@@ -9,7 +9,7 @@ from infra.clouds.databricks import wheel
 from infra.clouds.databricks._account import INFERENCE_TABLE, named, settings
 from infra.clouds.databricks._sdk import databricks
 from infra.clouds.databricks._tasks import Setting, environment, task
-from infra.clouds.databricks.workspace import workspace_of
+from infra.clouds.databricks.workspace import WorkspacePlatform
 from infra.contracts import JobsArgs
 from infra.naming import logical, tags
 
@@ -31,11 +31,13 @@ class Jobs(pulumi.ComponentResource):
     scoring: pulumi.Output[str] | None
     queue: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: JobsArgs[WorkspacePlatform], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("mlops:databricks:Jobs", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        self._workspace = workspace_of(args.platform)
+        self._workspace = args.platform.workspace
         self._setting = Setting(self._workspace, self._runtime(), self._region(), LONGEST_RUN_S)
         self._wheel = self._uploaded()
         training = self._training()

@@ -3,7 +3,7 @@
 import pulumi
 
 from infra.clouds.databricks._sdk import databricks
-from infra.clouds.databricks.workspace import workspace_of
+from infra.clouds.databricks.workspace import WorkspacePlatform
 from infra.contracts import TrackingArgs
 from infra.naming import logical
 
@@ -18,9 +18,11 @@ class Tracking(pulumi.ComponentResource):
     uri: pulumi.Output[str]
     models: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: TrackingArgs[WorkspacePlatform], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("mlops:databricks:Tracking", name, None, opts)
-        workspace, child = workspace_of(args.platform), pulumi.ResourceOptions(parent=self)
+        workspace, child = args.platform.workspace, pulumi.ResourceOptions(parent=self)
         folder = databricks.Directory(
             logical(name, "experiments"), path=EXPERIMENTS, provider_config=workspace.here, opts=child
         )

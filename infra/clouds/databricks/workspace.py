@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pulumi
 
 from infra.clouds.databricks.identity import Principal
 from infra.contracts import Platform
 
-__all__ = ["Workspace", "workspace_of"]
+__all__ = ["Workspace", "WorkspacePlatform"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Workspace:
         return {"workspace_id": self.id}
 
 
-def workspace_of(platform: Platform) -> Workspace:
-    """The workspace of a platform that is Databricks; TypeError for another."""
-    workspace = getattr(platform, "workspace", None)
-    if not isinstance(workspace, Workspace):
-        raise TypeError(f"{type(platform).__name__} is not Databricks")
-    return workspace
+class WorkspacePlatform(Platform, Protocol):
+    """The platform `databricks` of any cloud."""
+
+    workspace: Workspace

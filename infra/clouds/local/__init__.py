@@ -1,11 +1,13 @@
 """The local cloud: real folders and real processes on this machine, kept by real resources."""
 
+from typing import Any
+
 from infra.contracts import Cloud
 
 __all__ = ["cloud"]
 
 
-def cloud(platform: str) -> Cloud:
+def cloud(platform: str) -> Cloud[Any, Any]:
     """The local components; `process` is the only platform here."""
     from infra.clouds.local import _paths, absent, network, observability, process, storage
 

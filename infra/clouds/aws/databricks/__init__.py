@@ -1,20 +1,32 @@
 """The platform `databricks`: a workspace in the environment's network and under its keys, and what runs in it."""
 
-import pulumi
+from typing import TYPE_CHECKING
 
-from infra.clouds.aws.databricks.identity import Identity
-from infra.clouds.aws.databricks.jobs import Jobs
-from infra.clouds.aws.databricks.platform import Platform
-from infra.clouds.databricks.endpoint import Endpoint
-from infra.clouds.databricks.provider import account_provider
-from infra.clouds.databricks.tracking import Tracking
-from infra.config import StackConfig
+if TYPE_CHECKING:
+    from infra.clouds.aws._platform import AwsPlatform
+    from infra.clouds.aws.databricks.identity import Identity
+    from infra.clouds.aws.databricks.platform import Platform
 
-__all__ = ["Endpoint", "Identity", "Jobs", "Platform", "Tracking", "providers"]
+__all__ = ["aws_platform"]
 
 HOST = "https://accounts.cloud.databricks.com"
+RUNTIME_BUCKET = "databricks-prod-artifacts-{region}"  # where clusters' machines find the parts of their runtime
 
 
-def providers(config: StackConfig) -> list[pulumi.ProviderResource]:
-    """The Databricks account's, beside AWS's own."""
-    return [account_provider(config, HOST)]
+def aws_platform() -> "AwsPlatform[Identity, Platform]":
+    """What it is made of; its SDK is imported here, and for no other platform's stack."""
+    from infra.clouds.aws._platform import AwsPlatform
+    from infra.clouds.aws.databricks import identity, jobs, observed, platform
+    from infra.clouds.databricks import endpoint, tracking
+    from infra.clouds.databricks.provider import account_provider
+
+    return AwsPlatform(
+        identity=identity.Identity,
+        platform=platform.Platform,
+        tracking=tracking.Tracking,
+        jobs=jobs.Jobs,
+        endpoint=endpoint.Endpoint,
+        observed=observed,
+        providers=lambda config: [account_provider(config, HOST)],
+        buckets=(RUNTIME_BUCKET,),
+    )

@@ -1,10 +1,13 @@
 """Who may do what: workloads are service principals of Databricks, CI has a role of AWS and a principal as well."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import pulumi
 
 from infra.clouds.aws import identity
 from infra.clouds.aws._ci import trusts
 from infra.clouds.aws._policy import Statement
+from infra.clouds.aws._promotion import borrows
 from infra.clouds.databricks.identity import Issuer, Principal, service_principals
 
 __all__ = ["Identity"]
@@ -14,6 +17,7 @@ class Identity(identity.Identity):
     """How the principals reach the store is made with the workspace, which says by what it is to be recognised."""
 
     principals: Mapping[str, Principal]
+    scoring: pulumi.Output[str] | None
 
     def _workloads(self) -> None:
         issuers = [Issuer(ci.name, f"https://{ci.host}", ci.subject) for ci in trusts(self._args.config)]
@@ -24,5 +28,6 @@ class Identity(identity.Identity):
         # The workspace tracks, starts and schedules by itself, as the principal whose job it is.
         self.tracking = self.orchestrating = self.scheduling = names["training"]
 
-    def _tracks(self) -> list[Statement]:
-        return []  # MLflow is the workspace's
+    def _trains(self) -> Sequence[Statement]:
+        """Jobs are started at Databricks, by CI's own service principal, and logged in the workspace's MLflow."""
+        return borrows(self._args.config)

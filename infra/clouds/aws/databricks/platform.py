@@ -1,8 +1,5 @@
 """The workspace in our network and under our key, its Unity Catalog, and what bounds its compute."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pulumi
 
 from infra.clouds.aws._account import settings
@@ -14,7 +11,6 @@ from infra.clouds.databricks import _account as account
 from infra.clouds.databricks._sdk import databricks
 from infra.clouds.databricks.catalog import Catalog
 from infra.clouds.databricks.compute import budget_policy, cluster_policy
-from infra.clouds.databricks.identity import Principal
 from infra.clouds.databricks.workspace import Workspace
 from infra.contracts import PlatformArgs
 from infra.naming import logical, tags
@@ -40,11 +36,11 @@ class Platform(pulumi.ComponentResource):
     identifier: pulumi.Output[str]
     workspace: Workspace
 
-    def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: PlatformArgs[Identity], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:aws:Platform", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        principals = _principals(args)
+        principals = args.foundation.identity.principals
         made = self._made()
         workspace_id = self._attached(made)
         here = {"workspace_id": workspace_id}
@@ -121,10 +117,3 @@ class Platform(pulumi.ComponentResource):
             opts=self._child,
         )
         return pulumi.Output.all(made.workspace_id, assignment.id).apply(lambda both: str(both[0]))
-
-
-def _principals(args: PlatformArgs) -> Mapping[str, Principal]:
-    identity: Any = args.foundation.identity
-    if not isinstance(identity, Identity):
-        raise TypeError(f"{type(identity).__name__} is not the identity of Databricks")
-    return identity.principals

@@ -1,6 +1,6 @@
 """What the workloads may do that run on SageMaker, beside reading and writing the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
@@ -13,7 +13,8 @@ from infra.contracts import IdentityArgs
 
 __all__ = ["SERVICES", "orchestrates", "runs", "schedules", "trains"]
 
-SERVICES = dict.fromkeys(("training", "serving", "monitoring", "orchestrating"), "sagemaker")  # who takes the role
+# Who takes the role.
+SERVICES: Mapping[str, str] = dict.fromkeys(("training", "serving", "monitoring", "orchestrating"), "sagemaker")
 METRICS = "mlops"  # the namespace of our own CloudWatch metrics
 
 

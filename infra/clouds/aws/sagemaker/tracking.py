@@ -12,6 +12,8 @@ __all__ = ["Tracking"]
 class Tracking(tracking.Tracking):
     """SageMaker's own registry of models shows what may be deployed; nothing is served from it."""
 
+    models: pulumi.Output[str] | None
+
     def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
         group = args.platform.identifier

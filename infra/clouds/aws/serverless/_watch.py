@@ -1,7 +1,5 @@
 """The monitor on a schedule: a function reads the log in the store, reports, and submits a training when it is time."""
 
-from typing import cast
-
 import pulumi
 from pulumi_aws import scheduler
 
@@ -20,9 +18,9 @@ MEMORY_MIB = 4096
 LONGEST_S = 900  # Lambda's own limit: a log that needs longer needs a job
 
 
-def watch(parent: pulumi.Resource, name: str, args: JobsArgs, training: pulumi.Output[str]) -> None:
+def watch(parent: pulumi.Resource, name: str, args: JobsArgs[Platform], training: pulumi.Output[str]) -> None:
     """One copy at a time: two reports of the same window would say the same."""
-    config, base, platform = args.config, args.foundation, cast(Platform, args.platform)
+    config, base, platform = args.config, args.foundation, args.platform
     child = pulumi.ResourceOptions(parent=parent)
     told = runtime(
         parent,

@@ -1,7 +1,6 @@
 """One release, served by a function, and the challenger beside it where one is stated."""
 
 from contextlib import suppress
-from typing import cast
 
 import pulumi
 from pulumi_aws import lambda_
@@ -31,7 +30,7 @@ class Endpoint(pulumi.ComponentResource):
     url: pulumi.Output[str]
     release: pulumi.Output[str]
 
-    def __init__(self, name: str, args: EndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: EndpointArgs[Platform], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:aws:Endpoint", name, None, opts)
         self._args, self._child = args, pulumi.ResourceOptions(parent=self)
         base, challenger = args.foundation, args.config.challenger
@@ -47,7 +46,7 @@ class Endpoint(pulumi.ComponentResource):
             self._child,
         )
         alias = self._alias(name, made.function)
-        made.keep_failed(cast(Platform, args.platform).failed, alias.name)
+        made.keep_failed(args.platform.failed, alias.name)
         serving_alarms(self, name, args)
         self.url = lambda_.FunctionUrl(
             logical(name, "url"),

@@ -1,7 +1,5 @@
 """Work without a server: training and scoring as jobs of Batch, training also on a schedule and on drift."""
 
-from typing import cast
-
 import pulumi
 from pulumi_aws import scheduler
 
@@ -30,9 +28,9 @@ class Jobs(pulumi.ComponentResource):
     scoring: pulumi.Output[str] | None
     queue: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: JobsArgs[Platform], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:aws:Jobs", name, None, opts)
-        self._args, self._platform = args, cast(Platform, args.platform)
+        self._args, self._platform = args, args.platform
         self.training = self.scoring = None
         self.queue = args.platform.identifier
         if args.foundation.images.image:

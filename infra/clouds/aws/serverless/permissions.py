@@ -12,7 +12,7 @@ from infra.clouds.aws.serverless import _names as names
 from infra.config import StackConfig
 from infra.contracts import IdentityArgs
 
-__all__ = ["SERVICES", "orchestrates", "runs", "schedules", "trains"]
+__all__ = ["SERVICES", "orchestrates", "reads_images", "runs", "schedules", "trains"]
 
 SERVICES = {  # who takes the role; a job of Batch is a task of ECS
     "training": "ecs-tasks",
@@ -38,6 +38,12 @@ def runs(args: IdentityArgs, workload: str) -> Sequence[Statement]:
         allow("FailedEncrypted", ["kms:Decrypt", "kms:GenerateDataKey"], [args.keys.operations]),
     ]
     return [*found, *_submits(config, names.TRAINING)] if workload == "monitoring" else found
+
+
+def reads_images(config: StackConfig) -> Sequence[Statement]:
+    """Lambda fetches the image as itself, not as the function."""
+    ours = {"ArnLike": {"aws:SourceArn": arn(config, "lambda", "function:*")}}
+    return [allow("Functions", actions.FETCH_IMAGE, [], to={"Service": "lambda.amazonaws.com"}, when=ours)]
 
 
 def orchestrates(args: IdentityArgs, _training: pulumi.Output[str]) -> Sequence[Statement]:
