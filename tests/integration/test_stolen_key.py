@@ -1,13 +1,16 @@
 """docs/stolen-key.md, played with real files: a key is stolen, and PROD, its people and its ledger come out of it."""
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from infra.config import StackConfig
 from infra.release import PinRefused, check
+from ml.cli import mlops
 from ml.errors import InputRefused, ReleaseRefused
 from ml.governance.privacy import erase
 from ml.problem import Problem, load_problem
@@ -19,12 +22,14 @@ from ml.release.retire import retire
 from ml.release.rollback import roll_back
 from ml.release.stackfile import pin, pinned
 from ml.release.stage import Stage
+from ml.runtime import Runtime
 from ml.trust import witness
 from ml.trust.keys import Signer, personal_folder
 from ml.trust.revocation import revoke
 from tests.stages import APPROVER, AUTHOR, brought, person, release_into, stage
 
 EVE = "eve@example.org"
+PAGE = Path(__file__).parents[2] / "docs" / "stolen-key.md"
 WHY = "eve's laptop was stolen"
 
 
@@ -145,6 +150,49 @@ def test_a_stolen_key_is_an_incident_with_a_way_out(
         story.up()
     approve(story.at("prod"), bad, 14, story.at("prod").signer(APPROVER), load_problem())
     assert story.up() == bad
+
+
+def test_the_commands_of_the_page_lead_out_as_they_are_typed(
+    story: Story, eve: Signer, good: str, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the day and the entries' numbers are this incident's own."""
+    leaked, sabotaged = (f"sha256:{digit * 64}" for digit in "89")
+    for release in (leaked, sabotaged):
+        story.at("prod").append("retired", eve, release, {"reason": "a leak was found"})
+    (story.root / "Pulumi.yaml").write_text("name: mlops\n")
+    monkeypatch.chdir(story.root)
+    monkeypatch.setenv("MLOPS_SIGN_AS", AUTHOR)
+    monkeypatch.setattr(Runtime, "load", lambda stack: story.at(stack.removeprefix("local-")).runtime)
+    this_time = {"2026-11-20": f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"}
+
+    verified = "mlops verify --stack local-dev --stack local-test --stack local-prod"
+    typed = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith("    ")]
+    assert [line.split()[1] for line in typed] == ["keys", "rollback", "up", "erase", "ledger", "verify"]
+    for line in typed:
+        if line.startswith("pulumi up"):
+            assert story.up() == good
+            continue
+        if " reseat " in line:
+            assert run(verified).exit_code == 1, "it is not decided yet"
+            listed = run(line.partition(" --stands")[0])
+            assert isinstance(listed.exception, InputRefused)
+            numbers = {e.release: str(e.sequence) for e in story.at("prod").ledger.void() if e.event == "retired"}
+            assert all(f"entry {number}, retired" in str(listed.exception) for number in numbers.values())
+            this_time |= {"--stands 7": f"--stands {numbers[leaked]}", "--falls 8": f"--falls {numbers[sabotaged]}"}
+        if line == verified:
+            witness.forget(story.at("prod").store.uri, "local-prod")
+        for example, own in this_time.items():
+            line = line.replace(example, own)
+        done = run(line)
+        assert done.exit_code == 0, (line, done.output, done.exception)
+    kept = [e.release for e in story.at("prod").ledger.entries() if e.event == "retired"]
+    assert kept == [leaked]
+
+
+def run(line: str) -> Result:
+    """A command as a shell would call it."""
+    _, *words = shlex.split(line)
+    return CliRunner().invoke(mlops, words)
 
 
 def test_what_the_key_took_away_does_not_come_back_by_revoking_it(
