@@ -10,6 +10,7 @@ labels of experts are left out, who are given the cases of which the model is in
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import polars as pl
@@ -32,10 +33,11 @@ class Believed:
 
 
 def believed(problem: Problem, labelled: pl.DataFrame) -> Believed:
-    """Leave out the deliveries whose labels have a slope that is below a half for certain.
+    """Leave out the deliveries whose labels have a slope that is below a half for certain, or may be chance.
 
-    Deliveries of fewer rows than `monitoring.performance.minimum_rows` are judged together; fewer than that in all, or
-    scores that are all alike, can't be judged and stay: so few can't be compared on either.
+    The second is so where the scores are alike, or nearly: labels at random would look the same. Deliveries of fewer
+    rows than `monitoring.performance.minimum_rows` are judged together; fewer than that in all can't be judged and
+    stay: so few can't be compared on either.
     """
     rules = problem.monitoring
     day = pl.col("label_arrived_at").dt.truncate("1d")
@@ -48,15 +50,16 @@ def believed(problem: Problem, labelled: pl.DataFrame) -> Believed:
     doubts: list[str] = []
     for _, part in rows.group_by("label_source", "delivery", maintain_order=True):
         positive = (part["label"] == problem.target.positive).cast(pl.Float64)
-        slope = _slope(part["score"], positive, rules.confidence)
-        if len(part) >= rules.performance.minimum_rows and slope is not None and slope[1] < SMALLEST_SLOPE:
+        if len(part) >= rules.performance.minimum_rows and (
+            doubt := _doubt(*_slope(part["score"], positive, rules.confidence))
+        ):
             left_out += part["row"].to_list()
-            doubts.append(_says(part, slope[0]))
+            doubts.append(f"{_came(part)} {doubt}")
     return Believed(labelled.filter(~pl.int_range(pl.len()).is_in(left_out)), tuple(doubts))
 
 
-def _slope(scores: pl.Series, positive: pl.Series, confidence: float) -> tuple[float, float] | None:
-    """The slope of the labels over the scores, and the upper bound of its interval; None for scores all alike.
+def _slope(scores: pl.Series, positive: pl.Series, confidence: float) -> tuple[float, float]:
+    """The slope of the labels over the scores, and how far its interval goes to either side; any, for scores all alike.
 
     The error is that of White (1980), which holds for labels of 0 and 1.
     """
@@ -64,16 +67,24 @@ def _slope(scores: pl.Series, positive: pl.Series, confidence: float) -> tuple[f
     y = positive.to_numpy() - positive.to_numpy().mean()
     spread = float(x @ x)
     if spread <= 1e-9 * len(x):
-        return None
+        return 0.0, inf
     slope = float(x @ y) / spread
     error = float(((x * (y - slope * x)) ** 2).sum()) ** 0.5 / spread
-    return slope, slope + float(stats.norm.ppf((1 + confidence) / 2)) * error
+    return slope, float(stats.norm.ppf((1 + confidence) / 2)) * error
 
 
-def _says(part: pl.DataFrame, slope: float) -> str:
+def _doubt(slope: float, margin: float) -> str | None:
+    if slope + margin < SMALLEST_SLOPE:
+        return (
+            f"contradict the champion's scores: their slope is {slope:.2f}, 1 is expected and less than "
+            f"{SMALLEST_SLOPE:g} is not believed"
+        )
+    if slope - margin <= 0:
+        return "can't be judged: their scores are so much alike that labels at random would look the same"
+    return None
+
+
+def _came(part: pl.DataFrame) -> str:
     source, at = part["label_source"][0], part["label_arrived_at"].min()
     came = "in small deliveries" if source is None else f"by {source}, {at:%Y-%m-%d %H:%M} UTC"
-    return (
-        f"{len(part):,} labels that came {came} contradict the champion's scores: their slope is {slope:.2f}, "
-        f"1 is expected and less than {SMALLEST_SLOPE:g} is not believed"
-    )
+    return f"{len(part):,} labels that came {came}"

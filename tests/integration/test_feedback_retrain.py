@@ -107,7 +107,7 @@ def live(champion: Runtime, problem: Problem) -> Callable[[str], Runtime]:
                 "release": champion.release,
                 "role": "champion",
                 **{name: person[name] for name in problem.feature_names},
-                "score": 0.5,
+                "score": 0.5 if person[problem.target.column] == problem.target.positive else 0.3,
                 "decision": 0,
                 "threshold": 0.6,
                 "reasons": None,

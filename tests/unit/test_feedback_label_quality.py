@@ -57,6 +57,20 @@ def test_labels_the_wrong_way_round_are_left_out(small_problem: Problem) -> None
     assert len(found.doubts) == 1
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-3, 0.01])
+@pytest.mark.parametrize("label", [None, 0, 1])
+def test_labels_of_scores_that_are_alike_are_not_judged_and_left_out(
+    small_problem: Problem, spread: float, label: int | None
+) -> None:
+    """Whoever chooses the cases could choose them so; at random would look the same."""
+    rows = delivery(1000, at_random=1.0, label=label).with_columns((0.4 + spread * pl.col("score")).alias("score"))
+    found = believed(small_problem, rows)
+    assert found.labelled.is_empty()
+    assert len(found.doubts) == 1
+    if label is None:
+        assert "can't be judged: their scores are so much alike" in found.doubts[0]
+
+
 def test_many_small_deliveries_are_judged_together(small_problem: Problem) -> None:
     parts = [delivery(100, at_random=1.0, minutes=number, seed=number) for number in range(40)]
     found = believed(small_problem, pl.concat(parts))
