@@ -29,6 +29,7 @@ __all__ = [
 MAXIMUM_MISTAKES: Final = 20
 MAXIMUM_SUBJECT: Final = 80  # characters: normalised, they are still a name that ml.subjects takes
 SHOWN_CHARACTERS: Final = 60
+MAXIMUM_DIGITS: Final = 4000
 
 
 class Mistake(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -153,7 +154,7 @@ def decoded(data: bytes) -> Any:
         try:
             return msgspec.json.decode(data)
         except msgspec.ValidationError:  # a number that no float holds: it is named with its row and column
-            return json.loads(data, parse_constant=_refuse_constant)
+            return json.loads(data, parse_constant=_refuse_constant, parse_int=_integer)
     except UnicodeDecodeError as error:
         raise RequestRefused(400, f"The body is not UTF-8: byte {error.start}.") from error
     except (msgspec.DecodeError, ValueError) as error:
@@ -164,6 +165,11 @@ def decoded(data: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}")
+
+
+def _integer(digits: str) -> int:
+    """Of a number that is longer than Python reads, the beginning: it is too large for any column either way."""
+    return int(digits[:MAXIMUM_DIGITS])
 
 
 def misfit(found: Iterator[Mistake]) -> RequestRefused:

@@ -122,6 +122,16 @@ def test_a_number_beyond_any_float_is_refused(value: str) -> None:
     assert refusal(body.encode()).status in (400, 422)
 
 
+@pytest.mark.parametrize("digits", [400, 4300, 6001, 100_000])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_integer_of_any_length_is_named_with_row_and_column(digits: int, sign: str) -> None:
+    """Python itself reads no more than 4,300 digits, and says so in words of its own."""
+    value = sign + "9" * digits
+    body = json.dumps(row(**{NUMBER.name: 7})).replace(f'"{NUMBER.name}": 7', f'"{NUMBER.name}": {value}')
+    (mistake,) = (refused := refusal(body.encode())).mistakes
+    assert (refused.status, mistake.column, mistake.got) == (422, NUMBER.name, f"{value[:60]}…")
+
+
 def test_a_column_given_twice_is_refused_when_either_is_wrong() -> None:
     body = json.dumps(EXAMPLE)[:-1] + f', "{NUMBER.name}": 1}}'
     twice = body.replace(f'"{NUMBER.name}": {EXAMPLE[NUMBER.name]}', f'"{NUMBER.name}": "x"', 1)
